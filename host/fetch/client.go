@@ -1,0 +1,190 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/sortie-run/sortie/host/fetch/policy"
+	"github.com/sortie-run/sortie/host/manifest"
+)
+
+// Client is one policy and its connections. Build it with [Engine.Client].
+type Client struct {
+	engine   *Engine
+	policy   *policy.Policy
+	rules    int
+	limits   limits
+	retry    Retry
+	secrets  []secret
+	redactor *strings.Replacer // nil: nothing to hide
+
+	ctx    context.Context // ends with the client, and with it the dialling
+	cancel context.CancelFunc
+
+	mu         sync.Mutex
+	closed     bool
+	sessions   map[*Session]struct{}
+	transports []*transport // by the number of the rule that allows, from 1
+}
+
+// limits are a policy's limits in Go's own types.
+type limits struct {
+	requests, responseBytes, totalBytes, requestBytes int64
+	concurrency, redirects                            int
+
+	timeout, connect, write, read, pool, attempt time.Duration
+}
+
+// secret is a compiled Secret.
+type secret struct {
+	header string // canonical
+	value  string
+	allow  *policy.Patterns
+}
+
+// Client compiles a policy. It fails on a rule, pattern or secret that can't be read. Two clients share nothing but the engine's slots.
+func (e *Engine) Client(p Policy) (*Client, error) {
+	compiled, err := policy.New(policy.Config{Rules: p.Rules, Private: p.Private, HostsAllow: p.HostsAllow, HostsDeny: p.HostsDeny})
+	if err != nil {
+		return nil, fmt.Errorf("fetch policy: %w", err)
+	}
+	secrets, err := compileSecrets(p.Secrets)
+	if err != nil {
+		return nil, fmt.Errorf("fetch policy: %w", err)
+	}
+	c := &Client{
+		engine: e, policy: compiled, rules: len(p.Rules), limits: compileLimits(p.Limits), retry: compileRetry(p.Retry),
+		secrets: secrets, redactor: redactor(secrets),
+		sessions: make(map[*Session]struct{}), transports: make([]*transport, len(p.Rules)+1),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := e.add(c); err != nil {
+		c.cancel()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Explain tells what the policy says of a fetch, and why.
+func (c *Client) Explain(method, url string) policy.Decision { return c.policy.Explain(method, url) }
+
+// Close closes all sessions, waits for them, and closes all connections. It is idempotent. Sessions begun afterwards are closed.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	sessions := c.sessions
+	c.sessions = nil
+	c.mu.Unlock()
+	for s := range sessions {
+		s.Close()
+	}
+	c.cancel()
+	c.engine.forget(c)
+
+	c.mu.Lock()
+	transports := c.transports
+	c.transports = nil
+	c.mu.Unlock()
+	for _, t := range transports {
+		if t != nil {
+			t.close()
+		}
+	}
+}
+
+// transport returns the connections of one rule.
+func (c *Client) transport(d policy.Decision) (*transport, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.Number >= len(c.transports) { // none are left after Close
+		return nil, errClosed
+	}
+	t := c.transports[d.Number]
+	if t == nil {
+		t = newTransport(c, d)
+		c.transports[d.Number] = t
+	}
+	return t, nil
+}
+
+func (c *Client) forget(s *Session) {
+	c.mu.Lock()
+	delete(c.sessions, s)
+	c.mu.Unlock()
+}
+
+// inject sets the secrets that belong to u on a hop's header and returns the names of those fields.
+func (c *Client) inject(u *policy.URL, header http.Header) []string {
+	var names []string
+	for i := range c.secrets {
+		if s := &c.secrets[i]; s.allow.Match(u) {
+			header[s.header] = []string{s.value}
+			names = append(names, s.header)
+		}
+	}
+	return names
+}
+
+func compileSecrets(list []Secret) ([]secret, error) {
+	var compiled []secret
+	for _, s := range list {
+		name := textproto.CanonicalMIMEHeaderKey(s.Header)
+		if !httpguts.ValidHeaderFieldName(s.Header) || hostOwned(name) {
+			return nil, fmt.Errorf("secret %q: %q can't be set as a header", s.Name, s.Header)
+		}
+		if !httpguts.ValidHeaderFieldValue(s.Value) {
+			return nil, fmt.Errorf("secret %q: its value can't be sent in a header", s.Name)
+		}
+		allow, err := policy.CompilePatterns(s.Allow)
+		if err != nil {
+			return nil, fmt.Errorf("secret %q: %w", s.Name, err)
+		}
+		compiled = append(compiled, secret{name, s.Value, allow})
+	}
+	return compiled, nil
+}
+
+// compileLimits fills in the defaults as Policy.Limits says.
+func compileLimits(l manifest.FetchLimits) limits {
+	def := manifest.Default().Fetch.Limits
+	if l == (manifest.FetchLimits{}) {
+		l = def
+	}
+	duration := func(d, otherwise manifest.Duration) time.Duration {
+		if d <= 0 {
+			d = otherwise
+		}
+		return time.Duration(d)
+	}
+	if l.Concurrency <= 0 {
+		l.Concurrency = def.Concurrency
+	}
+	return limits{
+		requests: int64(max(l.Requests, 0)), concurrency: l.Concurrency, redirects: max(l.Redirects, 0),
+		responseBytes: int64(max(l.ResponseBytes, 0)), totalBytes: int64(max(l.TotalBytes, 0)), requestBytes: int64(max(l.RequestBytes, 0)),
+		timeout: duration(l.Timeout, def.Timeout), connect: duration(l.ConnectTimeout, def.ConnectTimeout),
+		write: duration(l.WriteTimeout, def.WriteTimeout), read: duration(l.ReadTimeout, def.ReadTimeout),
+		pool: duration(l.PoolTimeout, def.PoolTimeout), attempt: max(time.Duration(l.AttemptTimeout), 0),
+	}
+}
+
+func compileRetry(r manifest.Retry) Retry {
+	def := manifest.Default().Fetch.Retry
+	if r.Attempts == 0 && r.Backoff == 0 && r.MaxBackoff == 0 {
+		r.Attempts, r.Backoff, r.MaxBackoff = def.Attempts, def.Backoff, def.MaxBackoff
+	}
+	if r.Statuses == nil {
+		r.Statuses = def.Statuses
+	}
+	return Retry{
+		Attempts: max(r.Attempts, 1), Backoff: time.Duration(max(r.Backoff, 0)), MaxBackoff: time.Duration(max(r.MaxBackoff, 0)),
+		Statuses: r.Statuses,
+	}
+}

@@ -1,0 +1,203 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sortie-run/sortie/host/fetch/failure"
+	"github.com/sortie-run/sortie/host/fetch/policy"
+)
+
+// flight is one fetch from the call until it has settled. It is run by one goroutine; others see only its entry.
+type flight struct {
+	client  *Client
+	session *Session
+	request *Request
+
+	parent   context.Context // of ctx: its session's or its group's
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	deadline time.Time // when ctx ends at the latest
+	timer    *time.Timer
+	unlink   func() bool // from the caller's context; may be nil
+
+	attemptTimeout time.Duration
+	retry          Retry
+	expect         Expect
+
+	started time.Time
+	method  string
+	first   *hop
+	tries   int // rounds of attempts begun; a hedge doesn't count
+	hops    int
+	url     *policy.URL // of the current hop; nil: it never parsed
+	entry   *entry
+
+	prepaid atomic.Bool // the first request has been charged
+}
+
+// newFlight begins a fetch whose times run from now on. parent is its session's or its group's context; caller can end it too.
+func newFlight(parent, caller context.Context, s *Session, r *Request) *flight {
+	if r == nil {
+		r = &Request{}
+	}
+	c := s.client
+	f := &flight{client: c, session: s, parent: parent, request: r, method: r.Method, started: time.Now(), retry: c.retry.with(r.Retry)}
+	f.attemptTimeout = shorter(r.AttemptTimeout, c.limits.attempt)
+	f.entry = s.record(r, f.started)
+	f.ctx, f.cancel = context.WithCancelCause(parent)
+	timeout := shorter(r.Timeout, c.limits.timeout)
+	f.deadline = f.started.Add(timeout)
+	f.timer = time.AfterFunc(timeout, func() { f.cancel(wholeStop(timeout)) })
+	f.within(parent)
+	if caller.Done() != nil {
+		f.within(caller)
+		if caller.Err() != nil {
+			f.cancel(callerStop(caller))
+		} else {
+			f.unlink = context.AfterFunc(caller, func() { f.cancel(callerStop(caller)) })
+		}
+	}
+	return f
+}
+
+// within takes over an earlier deadline.
+func (f *flight) within(ctx context.Context) {
+	if d, ok := ctx.Deadline(); ok && d.Before(f.deadline) {
+		f.deadline = d
+	}
+}
+
+// shorter is the shorter of two durations of which 0 and less are none.
+func shorter(a, b time.Duration) time.Duration {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// prepare checks a fetch and charges its first request, all in the caller's goroutine, so that of several fetches started one
+// after the other the last are those that the budget refuses.
+func (f *flight) prepare() *failure.Error {
+	if fail := stopped(f.ctx); fail != nil {
+		return fail
+	}
+	r := f.request
+	method, fail := checkMethod(r.Method)
+	if fail != nil {
+		return fail
+	}
+	f.method = method
+	f.entry.setMethod(method)
+	if f.url, fail = policy.ParseURL(r.URL); fail != nil {
+		return fail
+	}
+	if f.expect, fail = asFailure(ParseExpect(r.Expect)); fail != nil {
+		return fail
+	}
+	if r.Redirect > Refuse {
+		return failure.New(failure.InvalidRequest, "redirect mode %d is none; there are follow, manual and error", r.Redirect)
+	}
+	header, fail := requestHeader(r.Header)
+	if fail != nil {
+		return fail
+	}
+	complete(header, f.client.engine.defaults)
+	if f.first, fail = f.hop(f.url, method, header, r.Body); fail != nil {
+		return fail
+	}
+	if n, most := int64(len(r.Body)), f.client.limits.requestBytes; n > most {
+		return failure.New(failure.RequestTooLarge, "request_bytes is %d; the request's body has %d", most, n)
+	}
+	if fail := f.session.budget.takeRequest(); fail != nil {
+		return fail
+	}
+	f.prepaid.Store(true)
+	return nil
+}
+
+func asFailure[T any](v T, err error) (T, *failure.Error) {
+	if err == nil {
+		return v, nil
+	}
+	fail, ok := errors.AsType[*failure.Error](err)
+	if !ok {
+		fail = failure.Wrap(failure.InvalidRequest, err, "%s", err)
+	}
+	return v, fail
+}
+
+// run makes the fetch.
+func (f *flight) run() Result {
+	f.tries = 1
+	h := f.first
+	for {
+		r, fail := f.retried(h)
+		if fail != nil {
+			if h.onward.Load() { // it was never sent
+				f.hops--
+			}
+			return f.reject(h, fail)
+		}
+		if r.verdict != redirect {
+			return f.answer(h, r)
+		}
+		if h, fail = f.next(h, r); fail != nil {
+			return f.reject(h, fail)
+		}
+	}
+}
+
+// answer settles with a response.
+func (f *flight) answer(h *hop, r *reply) Result {
+	resp := &Response{
+		Status: r.status, Header: responseFields(r.header, r.decoded), Body: r.body,
+		URL: h.url.String(), Redirected: f.hops > 0, Attempts: int(f.entry.attempts.Load()), Elapsed: time.Since(f.started),
+	}
+	if !f.expect.Match(r.status) {
+		e := f.error(h, failure.New(failure.HTTPStatus, "the status is %d; expected was %s", r.status, quote(f.expect.String())))
+		e.Response, e.Retryable = resp, slices.Contains(f.retry.Statuses, r.status)
+		return f.settle(Result{State: Rejected, Err: e})
+	}
+	return f.settle(Result{State: Fulfilled, Response: resp})
+}
+
+// reject settles with an error. h is nil if there was no hop to send.
+func (f *flight) reject(h *hop, fail *failure.Error) Result {
+	state := Rejected
+	if fail.Code == failure.Cancelled {
+		state = Cancelled
+	}
+	return f.settle(Result{State: state, Err: f.error(h, fail)})
+}
+
+// error is what the caller sees of a failure.
+func (f *flight) error(h *hop, fail *failure.Error) *Error {
+	method := f.method
+	if h != nil {
+		if method = h.method; h.replayable() {
+			method = "GET"
+		}
+	}
+	e := &Error{
+		Code: fail.Code, Message: f.client.clean(fail.Message), Attempts: int(f.entry.attempts.Load()),
+		Retryable: fail.Code.Retryable(method), Err: fail.Err,
+	}
+	if f.url != nil {
+		e.URL = f.url.String()
+	}
+	return e
+}
+
+func (f *flight) settle(res Result) Result {
+	f.entry.settle(res, f.hops)
+	f.timer.Stop()
+	if f.unlink != nil {
+		f.unlink()
+	}
+	f.cancel(nil)
+	return res
+}

@@ -1,0 +1,69 @@
+package fetch
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// quote makes a guest's text fit for a message: one line, printable, bounded, in quotation marks.
+func quote(text string) string { return `"` + bounded(text, maxQuoted) + `"` }
+
+// foreign makes an upstream's text fit for a message. It may echo a secret, which has to go before the text is cut.
+func (c *Client) foreign(text string) string {
+	if c.redactor != nil {
+		text = c.redactor.Replace(text)
+	}
+	return bounded(text, maxQuoted)
+}
+
+// bounded replaces what isn't printable and cuts text to at most limit bytes.
+func bounded(text string, limit int) string {
+	cut := len(text) > limit
+	if cut {
+		text = text[:limit]
+	}
+	if cut || strings.ContainsFunc(text, unprintable) {
+		text = strings.Map(func(r rune) rune {
+			if unprintable(r) {
+				return '?'
+			}
+			return r
+		}, strings.ToValidUTF8(text, "?"))
+	}
+	if cut {
+		text += "…"
+	}
+	return text
+}
+
+func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+
+// redactor replaces the values of secrets, and what stands behind a scheme in them ("Bearer x"), wherever they show up.
+func redactor(secrets []secret) *strings.Replacer {
+	var values []string
+	for _, s := range secrets {
+		values = append(values, s.value, s.value[strings.LastIndexByte(s.value, ' ')+1:])
+	}
+	values = slices.DeleteFunc(values, func(v string) bool { return strings.TrimSpace(v) == "" })
+	if len(values) == 0 {
+		return nil
+	}
+	// The longest first: a replacer takes the first that matches.
+	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	var pairs []string
+	for _, v := range values {
+		pairs = append(pairs, v, "[secret]")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// clean is the last thing that happens to a message.
+func (c *Client) clean(message string) string {
+	if c.redactor != nil {
+		message = c.redactor.Replace(message)
+	}
+	return bounded(message, maxMessage)
+}

@@ -1,0 +1,162 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sortie-run/sortie/host/fetch/failure"
+)
+
+// stop is the cause with which a context of ours ends: it tells one limit's expiry from another's, and both from being cancelled.
+type stop struct {
+	code    Code
+	message string
+	after   time.Duration // with %s in the message
+	retry   bool          // whether another attempt may help
+	cause   error         // may be nil
+}
+
+func (s *stop) Error() string {
+	if s.after > 0 {
+		return fmt.Sprintf(s.message, s.after)
+	}
+	return s.message
+}
+
+// Unwrap gives the cause.
+func (s *stop) Unwrap() error { return s.cause }
+
+func connectStop(d time.Duration) *stop {
+	return &stop{code: failure.ConnectTimeout, message: "no connection within connect_timeout, %s", after: d, retry: true}
+}
+
+func poolStop(d time.Duration) *stop {
+	return &stop{code: failure.PoolTimeout, message: "no slot within pool_timeout, %s", after: d}
+}
+
+func attemptStop(d time.Duration) *stop {
+	return &stop{code: failure.Timeout, message: "the attempt wasn't over within attempt_timeout, %s", after: d, retry: true}
+}
+
+func wholeStop(d time.Duration) *stop {
+	return &stop{code: failure.Timeout, message: "the fetch wasn't over within its timeout, %s", after: d}
+}
+
+func groupStop(d time.Duration) *stop {
+	return &stop{code: failure.Timeout, message: "the group wasn't over within its timeout, %s", after: d}
+}
+
+func writeStop(d time.Duration) *stop {
+	return &stop{code: failure.WriteTimeout, message: "no byte could be sent for write_timeout, %s", after: d, retry: true}
+}
+
+func readStop(d time.Duration) *stop {
+	return &stop{code: failure.ReadTimeout, message: "no byte arrived for read_timeout, %s", after: d, retry: true}
+}
+
+// callerStop is why a fetch ends with the context it was given.
+func callerStop(caller context.Context) *stop {
+	cause := context.Cause(caller)
+	if s, ok := errors.AsType[*stop](cause); ok {
+		return s
+	}
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return &stop{code: failure.Cancelled, message: "cancelled because the caller's deadline has passed", cause: cause}
+	}
+	return &stop{code: failure.Cancelled, message: stopGuest.message, cause: cause}
+}
+
+// The causes that settle a fetch as Cancelled.
+var (
+	stopGuest   = &stop{code: failure.Cancelled, message: "cancelled by the caller"}
+	stopMode    = &stop{code: failure.Cancelled, message: "cancelled because its group is decided"}
+	stopSession = &stop{code: failure.Cancelled, message: "cancelled because the invocation is over"}
+	stopHedge   = &stop{code: failure.Cancelled, message: "cancelled because the other attempt was faster"}
+)
+
+// stopped returns why ctx is over. A context that isn't ours, the invocation's own, ends by cancelling.
+func stopped(ctx context.Context) *failure.Error {
+	cause := context.Cause(ctx)
+	if cause == nil {
+		return nil
+	}
+	return asStop(cause)
+}
+
+func asStop(cause error) *failure.Error {
+	var s *stop
+	if !errors.As(cause, &s) {
+		return failure.Wrap(failure.Cancelled, cause, "%s", stopSession.message)
+	}
+	return failure.Wrap(s.code, s, "%s", s.Error())
+}
+
+// watch ends an exchange in which nothing moves for as long as its phase's idle limit. Bytes only leave a time; a timer looks
+// at it when the limit could have been reached.
+type watch struct {
+	cancel      context.CancelCauseFunc
+	read, write time.Duration
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	limit   time.Duration // of the phase
+	last    time.Time
+	writing bool
+	ended   bool
+}
+
+// begin starts watching, for writing or for reading, or changes from one to the other.
+func (w *watch) begin(writing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended { // net/http may tell of a request it wrote after it was given up
+		return
+	}
+	w.writing, w.limit = writing, w.read
+	if writing {
+		w.limit = w.write
+	}
+	w.last = time.Now()
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.limit, w.look)
+	} else {
+		w.timer.Reset(w.limit)
+	}
+}
+
+// touch notes that something moved.
+func (w *watch) touch() {
+	w.mu.Lock()
+	w.last = time.Now()
+	w.mu.Unlock()
+}
+
+// end stops watching for good.
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	if idle := time.Since(w.last); idle < w.limit {
+		w.timer.Reset(w.limit - idle)
+		return
+	}
+	if w.writing {
+		w.cancel(writeStop(w.limit))
+	} else {
+		w.cancel(readStop(w.limit))
+	}
+}

@@ -1,0 +1,200 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/sortie-run/sortie/host/fetch/failure"
+	"github.com/sortie-run/sortie/host/fetch/policy"
+)
+
+// transport is the connections of one rule of one client. A connection is thus never used for a URL that another rule allows, be it one
+// with `private` or one without, and never for another client.
+type transport struct {
+	client   *Client
+	decision policy.Decision
+	http     *http.Transport
+	tls      *tls.Config
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[*conn]struct{}
+}
+
+func newTransport(c *Client, d policy.Decision) *transport {
+	t := &transport{client: c, decision: d, conns: make(map[*conn]struct{})}
+	t.tls = c.engine.tls.Clone()
+	t.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	idle := max(maxIdlePerClient/c.rules, 1)
+	t.http = &http.Transport{
+		DialContext:            t.dial,
+		DialTLSContext:         t.dialTLS,
+		DisableCompression:     true,
+		Protocols:              protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		MaxIdleConns:           idle,
+		MaxIdleConnsPerHost:    idle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxResponseHead,
+	}
+	return t
+}
+
+// baseTLS is what all connections start from.
+func baseTLS(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	cfg = cfg.Clone()
+	cfg.InsecureSkipVerify = false
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	cfg.KeyLogWriter = nil
+	return cfg
+}
+
+func (t *transport) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	return t.connect(ctx, "http", addr)
+}
+
+func (t *transport) dialTLS(ctx context.Context, _, addr string) (net.Conn, error) {
+	return t.connect(ctx, "https", addr)
+}
+
+// connect makes a connection that is ready for HTTP, TLS included, within connect_timeout.
+func (t *transport) connect(ctx context.Context, scheme, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.client.limits.connect, connectStop(t.client.limits.connect))
+	defer cancel()
+	defer context.AfterFunc(t.client.ctx, cancel)()
+	if x, ok := ctx.Value(exchangeKey{}).(context.Context); ok {
+		defer context.AfterFunc(x, cancel)()
+	}
+
+	u, fail := policy.ParseURL(scheme + "://" + addr + "/")
+	if fail != nil {
+		return nil, fail
+	}
+	raw, err := t.client.engine.dialer.DialContext(ctx, u.Host(), u.Port(), func(a netip.AddrPort) error {
+		return t.client.policy.AddressAllowed(t.decision, u, a)
+	}, 0)
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.adopt(raw)
+	if err != nil || scheme == "http" {
+		return c, err
+	}
+	cfg := t.tls.Clone()
+	cfg.ServerName = strings.TrimSuffix(u.Host(), ".")
+	secured := tls.Client(c, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, t.handshakeFailure(ctx, err)
+	}
+	return secured, nil
+}
+
+func (t *transport) handshakeFailure(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrDeadlineExceeded):
+		return failure.Wrap(failure.ConnectError, err, "the connection was closed during the TLS handshake")
+	}
+	return failure.Wrap(failure.TLSError, err, "the TLS handshake failed: %s", t.client.foreign(err.Error()))
+}
+
+// adopt makes a connection one of the transport's, to be closed with it.
+func (t *transport) adopt(raw net.Conn) (net.Conn, error) {
+	c := &conn{Conn: raw, owner: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		raw.Close()
+		return nil, errClosed
+	}
+	t.conns[c] = struct{}{}
+	return c, nil
+}
+
+// close closes all connections, idle or not. net/http alone would leave those it is just done with for later.
+func (t *transport) close() {
+	t.http.CloseIdleConnections()
+	t.mu.Lock()
+	t.closed = true
+	conns := t.conns
+	t.conns = nil
+	t.mu.Unlock()
+	for c := range conns {
+		c.Conn.Close()
+	}
+}
+
+// conn reports the bytes that pass to the watch of the exchange that uses it, if it is the only one (HTTP/1.1).
+type conn struct {
+	net.Conn
+	owner *transport
+	watch atomic.Pointer[watch]
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.progress()
+	}
+	return n, err
+}
+
+// Write writes in pieces, so that a long body shows progress before its end.
+func (c *conn) Write(p []byte) (int, error) {
+	written := 0
+	for {
+		piece := p[written:min(written+maxWrite, len(p))]
+		n, err := c.Conn.Write(piece)
+		written += n
+		if n > 0 {
+			c.progress()
+		}
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+func (c *conn) Close() error {
+	c.owner.mu.Lock()
+	delete(c.owner.conns, c)
+	c.owner.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *conn) progress() {
+	if w := c.watch.Load(); w != nil {
+		w.touch()
+	}
+}
+
+// exclusive returns the conn below an HTTP/1.1 connection of net/http, or nil: the bytes of HTTP/2 may be those of another exchange.
+func exclusive(nc net.Conn) *conn {
+	if secured, ok := nc.(*tls.Conn); ok {
+		if secured.ConnectionState().NegotiatedProtocol == "h2" {
+			return nil
+		}
+		nc = secured.NetConn()
+	}
+	c, _ := nc.(*conn)
+	return c
+}
