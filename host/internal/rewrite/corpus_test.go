@@ -1,0 +1,110 @@
+package rewrite
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// everything turns on all features that wazero has, more than Sortie's runtimes do.
+func everything() wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesThreads |
+		experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesExceptionHandling |
+		experimental.CoreFeaturesTypedFunctionReferences)
+}
+
+// refused are the modules of wazero's specification tests that the pass refuses and wazero takes, by the reason.
+var refused = []string{"a table with an initial value", "the bound is"}
+
+// TestCorpus reads every module that wazero and Extism are tested with: what wazero compiles, the pass can read, and compiles after it
+// has been rewritten.
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("some 8,000 modules")
+	}
+	var read, known int
+	for _, module := range []string{"github.com/tetratelabs/wazero", "github.com/extism/go-sdk"} {
+		dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+		if err != nil {
+			t.Skipf("%s: %v", module, err)
+		}
+		err = filepath.WalkDir(strings.TrimSpace(string(dir)), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".wasm" {
+				return err
+			}
+			wasm, err := os.ReadFile(path)
+			if err != nil || len(wasm) > 1<<20 {
+				return err
+			}
+			switch err := readable(wasm); {
+			case err == nil:
+				read++
+			case isRefused(err):
+				known++
+				t.Logf("%s: %v", filepath.Base(path), err)
+			default:
+				t.Errorf("%s: %v", path, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d modules read, %d refused by design", read, known)
+	if read < 1000 {
+		t.Errorf("only %d modules", read)
+	}
+}
+
+func isRefused(err error) bool {
+	for _, reason := range refused {
+		if strings.Contains(err.Error(), reason) {
+			return true
+		}
+	}
+	return false
+}
+
+var errRewritten = errors.New("wazero compiles the module, but not as rewritten")
+
+// readable tells whether the pass agrees with wazero: nil for a module that wazero refuses, too.
+func readable(wasm []byte) error {
+	ctx := context.Background()
+	m, err := Parse(wasm)
+	if err != nil && isRefused(err) {
+		return err
+	}
+	if !compiles(ctx, wasm) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !compiles(ctx, m.Rewrite(Options{Redirect: func(Import) string { return "" }, TableEntries: MaxTableEntries})) {
+		return errRewritten
+	}
+	return nil
+}
+
+func compiles(ctx context.Context, wasm []byte) (ok bool) {
+	defer func() {
+		if recover() != nil { // some malformed bodies make its validator panic
+			ok = false
+		}
+	}()
+	rt := wazero.NewRuntimeWithConfig(ctx, everything())
+	defer func() { _ = rt.Close(ctx) }()
+	_, err := rt.CompileModule(ctx, wasm)
+	return err == nil
+}
