@@ -1,0 +1,259 @@
+package abi
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/internal/guest"
+)
+
+// Fetches: started by send and group, waited for, read, cancelled, forgotten.
+//
+//	send:    stack [ptr, len] -> handle | -EFAULT -EINVAL -EMFILE -E2BIG
+//	group:   stack [ptr, len] -> handle | -EFAULT -EINVAL -EMFILE -E2BIG
+//	wait:    stack [handles, n, all, timeout i64, ready] -> number settled | -EFAULT -EINVAL
+//	head:    stack [handle, ptr, cap] -> length of the head | -EFAULT -EBADF -EAGAIN
+//	body:    stack [handle, ptr, cap] -> bytes copied, 0 at the end | -EFAULT -EBADF -EAGAIN
+//	cancel:  stack [handle] -> 0 | -EBADF
+//	drop:    stack [handle] -> 0 | -EBADF
+
+func send(c *guest.Call, stack []uint64) {
+	in, ok := c.View(uint32(stack[0]), uint32(stack[1]))
+	switch {
+	case !ok:
+		answer(stack, -EFAULT)
+		return
+	case len(in) > maxHead:
+		answer(stack, -E2BIG)
+		return
+	case c.Session == nil:
+		answer(stack, -ECANCELED)
+		return
+	}
+	r, errno := readFetch(c, in)
+	if errno != 0 {
+		answer(stack, -errno)
+		return
+	}
+	held, ok := own(c, r)
+	if !ok {
+		answer(stack, -E2BIG)
+		return
+	}
+	handle(stack)(c.Handles.Send(c.Session, r, held))
+}
+
+func group(c *guest.Call, stack []uint64) {
+	in, ok := c.View(uint32(stack[0]), uint32(stack[1]))
+	switch {
+	case !ok:
+		answer(stack, -EFAULT)
+		return
+	case len(in) > maxGroup:
+		answer(stack, -E2BIG)
+		return
+	case c.Session == nil:
+		answer(stack, -ECANCELED)
+		return
+	}
+	g, errno := readGroup(c, in)
+	if errno != 0 {
+		answer(stack, -errno)
+		return
+	}
+	held, ok := own(c, g.Requests...)
+	if !ok {
+		answer(stack, -E2BIG)
+		return
+	}
+	handle(stack)(c.Handles.Group(c.Session, g, held))
+}
+
+func handle(stack []uint64) func(uint32, bool) {
+	return func(id uint32, ok bool) {
+		if !ok {
+			answer(stack, -EMFILE)
+			return
+		}
+		answer(stack, int32(id))
+	}
+}
+
+// own copies the bodies of fetches out of the guest's memory, since the engine reads them later. What one guest holds so is bounded:
+// its fetches may all name the same bytes. A body over the policy's limit stays where it is, for the engine refuses it by its length
+// before it would read it.
+func own(c *guest.Call, requests ...*fetch.Request) (held int64, ok bool) {
+	for _, r := range requests {
+		if n := int64(len(r.Body)); n <= c.Limits.RequestBytes {
+			held += n
+		}
+	}
+	if !c.Handles.Hold(held, c.Limits.Held) {
+		return 0, false
+	}
+	for _, r := range requests {
+		if n := int64(len(r.Body)); n > 0 && n <= c.Limits.RequestBytes {
+			r.Body = append([]byte(nil), r.Body...)
+		}
+	}
+	return held, true
+}
+
+// readFetch decodes one fetch. Its body is still the guest's own.
+func readFetch(c *guest.Call, in []byte) (*fetch.Request, int32) {
+	d := decoder{b: in}
+	r := &fetch.Request{Method: d.string(), URL: d.string(), Header: d.fields()}
+	r.Timeout = d.duration()
+	r.AttemptTimeout = d.duration()
+	r.Hedge = d.duration()
+	r.Redirect = fetch.Redirect(d.number(uint64(fetch.Refuse)))
+	r.Expect = d.string()
+	if d.bool() {
+		r.Retry = d.retry()
+	}
+	ptr, size := d.number(1<<32-1), d.number(1<<32-1)
+	if !d.end() {
+		return nil, EINVAL
+	}
+	from, ok := c.View(uint32(ptr), uint32(size))
+	if !ok {
+		return nil, EFAULT
+	}
+	if len(from) > 0 {
+		r.Body = from
+	}
+	return r, 0
+}
+
+func (d *decoder) duration() time.Duration { return time.Duration(d.varint()) }
+
+func (d *decoder) retry() *fetch.Retry {
+	r := &fetch.Retry{Attempts: int(d.number(1 << 20)), Backoff: d.duration(), MaxBackoff: d.duration()}
+	for n := d.number(maxStatuses); n > 0 && !d.bad; n-- {
+		r.Statuses = append(r.Statuses, int(d.number(999)))
+	}
+	return r
+}
+
+func readGroup(c *guest.Call, in []byte) (*fetch.Group, int32) {
+	d := decoder{b: in}
+	g := &fetch.Group{Mode: fetch.Mode(d.number(uint64(fetch.Quorum))), Count: int(d.number(guest.MaxHandles))}
+	g.Concurrency = int(d.number(guest.MaxHandles))
+	g.Timeout = d.duration()
+	n := d.number(guest.MaxHandles - 1)
+	if d.bad || n == 0 || g.Mode == fetch.Quorum && (g.Count == 0 || uint64(g.Count) > n) {
+		return nil, EINVAL
+	}
+	for ; n > 0; n-- {
+		one := d.view()
+		if d.bad {
+			return nil, EINVAL
+		}
+		r, errno := readFetch(c, one)
+		if errno != 0 {
+			return nil, errno
+		}
+		g.Requests = append(g.Requests, r)
+	}
+	if !d.end() {
+		return nil, EINVAL
+	}
+	return g, 0
+}
+
+func wait(c *guest.Call, stack []uint64) {
+	n, all, timeout := uint32(stack[1]), uint32(stack[2]), time.Duration(stack[3])
+	if n > guest.MaxHandles || all > 1 {
+		answer(stack, -EINVAL)
+		return
+	}
+	from, ok := c.View(uint32(stack[0]), n*4)
+	if !ok {
+		answer(stack, -EFAULT)
+		return
+	}
+	to, ok := c.View(uint32(stack[4]), n*4)
+	if !ok {
+		answer(stack, -EFAULT)
+		return
+	}
+	ids, ready := make([]uint32, n), make([]uint32, n)
+	for i := range ids {
+		ids[i] = binary.LittleEndian.Uint32(from[i*4:])
+	}
+	var got int
+	c.Blocking(func() { got = c.Handles.Wait(ids, all == 1, timeout, c.Context().Done(), ready) })
+	for i, id := range ready[:got] {
+		binary.LittleEndian.PutUint32(to[i*4:], id)
+	}
+	answer(stack, int32(got))
+}
+
+func head(c *guest.Call, stack []uint64) {
+	h, result, known, settled := c.Handles.Settled(uint32(stack[0]))
+	switch {
+	case !known:
+		answer(stack, -EBADF)
+	case !settled:
+		answer(stack, -EAGAIN)
+	default:
+		if h.Head == nil {
+			h.Head = appendResult(nil, result)
+		}
+		sized(c, stack, uint32(stack[1]), uint32(stack[2]), h.Head)
+	}
+}
+
+func appendResult(b []byte, r fetch.Result) []byte {
+	b = appendVarint(b, uint64(r.State))
+	if r.Err == nil {
+		return appendResponse(b, r.Response)
+	}
+	e := r.Err
+	b = appendString(appendString(appendString(b, string(e.Code)), e.Message), e.URL)
+	b = appendVarint(b, uint64(e.Attempts))
+	b = appendBool(appendBool(b, e.Retryable), e.Response != nil)
+	if e.Response != nil {
+		b = appendResponse(b, e.Response)
+	}
+	return b
+}
+
+func appendResponse(b []byte, r *fetch.Response) []byte {
+	b = appendString(appendVarint(b, uint64(r.Status)), r.URL)
+	b = appendVarint(appendBool(b, r.Redirected), uint64(r.Attempts))
+	b = appendFields(appendVarint(b, uint64(r.Elapsed)), r.Header)
+	return appendVarint(b, uint64(len(r.Body)))
+}
+
+func body(c *guest.Call, stack []uint64) {
+	h, _, known, settled := c.Handles.Settled(uint32(stack[0]))
+	to, ok := c.View(uint32(stack[1]), uint32(stack[2]))
+	switch {
+	case !known:
+		answer(stack, -EBADF)
+	case !settled:
+		answer(stack, -EAGAIN)
+	case !ok:
+		answer(stack, -EFAULT)
+	default:
+		answer(stack, int32(h.Read(to)))
+	}
+}
+
+func cancel(c *guest.Call, stack []uint64) {
+	if !c.Handles.Cancel(uint32(stack[0])) {
+		answer(stack, -EBADF)
+		return
+	}
+	answer(stack, 0)
+}
+
+func drop(c *guest.Call, stack []uint64) {
+	if !c.Handles.Drop(uint32(stack[0])) {
+		answer(stack, -EBADF)
+		return
+	}
+	answer(stack, 0)
+}

@@ -1,0 +1,165 @@
+// Package guest is what a guest's functions act on: the state of one invocation, its handles and its log. The families of
+// functions themselves are in abi and wasi; they differ in encoding, never in what they do here.
+//
+// A Call belongs to the goroutine that runs the guest, but for its handles and its context, which fetches touch as they settle.
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/sortie-run/sortie/host/fetch"
+)
+
+// Request is what came in.
+type Request struct {
+	Method, Path, RawQuery, Host, RemoteAddr string
+	Header                                   http.Header
+	Body                                     []byte
+}
+
+// Response is what the guest answers.
+type Response struct {
+	Status int
+	Header []fetch.Field
+	Body   []byte
+}
+
+// Config is the manifest's config in the forms guests read it in.
+type Config struct {
+	All    []byte            // the whole as a JSON object
+	Values map[string][]byte // each top-level key's value as JSON
+	Texts  map[string]string // each as Extism has it: strings as they are, all else as JSON text
+}
+
+// NewConfig encodes a manifest's config once, for all invocations.
+func NewConfig(values map[string]any) (*Config, error) {
+	if values == nil {
+		values = map[string]any{}
+	}
+	c := &Config{Values: make(map[string][]byte, len(values)), Texts: make(map[string]string, len(values))}
+	var err error
+	if c.All, err = json.Marshal(values); err != nil {
+		return nil, err
+	}
+	for k, v := range values {
+		if c.Values[k], err = json.Marshal(v); err != nil {
+			return nil, err
+		}
+		c.Texts[k] = string(c.Values[k])
+		if s, ok := v.(string); ok {
+			c.Texts[k] = s
+		}
+	}
+	return c, nil
+}
+
+// Limits are those that guest functions enforce themselves.
+type Limits struct {
+	Output       int64 // bytes of the response's body
+	RequestBytes int64 // bytes of a fetch's body
+	Held         int64 // bytes of all bodies of fetches that haven't settled
+}
+
+// Call is one invocation as its guest sees it.
+type Call struct {
+	Session *fetch.Session // nil while an instance is being made: nothing can be fetched then
+	Request Request
+	Limits  Limits
+	Config  *Config
+	Log     *Log
+	// Memory returns the guest's linear memory as it is now; it may be gone with the next growth.
+	Memory func() []byte
+
+	Handles Handles
+
+	Head []byte // the request's head, encoded at the guest's first call for it
+
+	// What the guest has said.
+	Response  *Response // nil until it answers
+	Failure   string    // why it says it failed
+	OverLimit string    // the code of a limit that was passed and ends the invocation: limit_output
+	Detail    string    // and the sentence for it
+
+	// Vars are Extism's variables, and VarBytes what they take.
+	Vars     map[string][]byte
+	VarBytes int
+
+	// LastHTTP is the state behind Extism's http_status_code and http_headers.
+	LastHTTP struct {
+		Status int
+		Header []fetch.Field
+	}
+
+	ctx    context.Context
+	waited time.Duration
+	read   int // of the request's body
+}
+
+// Start readies a call for a run under ctx, whose end stops the guest.
+func (c *Call) Start(ctx context.Context) { c.ctx = ctx }
+
+// Context is the invocation's.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Deadline returns the time left until the invocation's end, at least 0, or -1 where it has none.
+func (c *Call) Deadline() time.Duration {
+	at, ok := c.ctx.Deadline()
+	if !ok {
+		return -1
+	}
+	return max(time.Until(at), 0)
+}
+
+// ReadRequest copies the next bytes of the request's body.
+func (c *Call) ReadRequest(to []byte) int {
+	n := copy(to, c.Request.Body[c.read:])
+	c.read += n
+	return n
+}
+
+// Blocking runs what waits, so that the time isn't taken for the guest's own. When the invocation has ended meanwhile it doesn't
+// return: the guest is stopped where it stands, since nothing it could still do would be seen.
+func (c *Call) Blocking(wait func()) {
+	start := time.Now()
+	wait()
+	c.waited += time.Since(start)
+	c.StopIfDone()
+}
+
+// StopIfDone ends the guest if the invocation has ended.
+func (c *Call) StopIfDone() {
+	if c.ctx.Err() != nil {
+		panic(sys.NewExitError(sys.ExitCodeContextCanceled))
+	}
+}
+
+// Waited is the time the guest spent waiting in host functions.
+func (c *Call) Waited() time.Duration { return c.waited }
+
+// View returns the n bytes of the guest's memory at ptr, or false if they aren't all inside it. They are the guest's own:
+// written to by what runs next in it.
+func (c *Call) View(ptr, n uint32) ([]byte, bool) {
+	mem := c.Memory()
+	if uint64(ptr)+uint64(n) > uint64(len(mem)) {
+		return nil, false
+	}
+	return mem[ptr : uint64(ptr)+uint64(n) : uint64(ptr)+uint64(n)], true
+}
+
+// Answer takes the response, copying its body, unless the body is over the limit: then the invocation has failed.
+func (c *Call) Answer(r *Response, body []byte) bool {
+	if int64(len(body)) > c.Limits.Output {
+		c.OverLimit = "limit_output"
+		c.Detail = fmt.Sprintf("the response's body has %d bytes, limits.output is %d", len(body), c.Limits.Output)
+		return false
+	}
+	r.Body = append([]byte(nil), body...)
+	c.Response = r
+	return true
+}

@@ -1,0 +1,283 @@
+package guest
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sortie-run/sortie/host/fetch"
+)
+
+// MaxHandles bounds the handles open in one invocation.
+const MaxHandles = 1 << 16
+
+// lastHandle bounds the handles ever given in one invocation: they are positive i32 values.
+const lastHandle = 1<<31 - 1
+
+// canceller is what fetch.Call, fetch.GroupCall and member share.
+type canceller interface{ Cancel() }
+
+// member is one fetch of a group.
+type member struct {
+	group *fetch.GroupCall
+	i     int
+}
+
+// Cancel cancels the member alone; its group's mode sees it as a failure.
+func (m member) Cancel() { m.group.CancelMember(m.i) }
+
+// Handle is one fetch or group of an invocation.
+type Handle struct {
+	result  fetch.Result // meaningful once settled
+	settled bool
+	call    canceller
+	members uint32 // of a group; 0 for a fetch
+	held    int64  // bytes that it holds until it has settled
+
+	Head []byte // the encoded head, kept between a guest's two calls for it
+	read int    // how much of the body the guest has taken
+}
+
+// Handles are those of one invocation. Guests are single-threaded, so at most one goroutine waits; fetches settle from others.
+type Handles struct {
+	mu     sync.Mutex
+	open   map[uint32]*Handle
+	last   uint32
+	events []uint32      // settled since the event descriptor was read last
+	moved  chan struct{} // holds a token when something settled that a waiter may not have seen
+	flying int           // handles not settled
+	held   int64         // bytes of bodies of what hasn't settled
+}
+
+// Hold counts n bytes of bodies that are about to be copied for a fetch or group, unless that makes them more than limit. Send or Group
+// takes them over.
+func (h *Handles) Hold(n, limit int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held+n > limit {
+		return false
+	}
+	h.held += n
+	return true
+}
+
+// Init readies the table for an invocation.
+func (h *Handles) Init() {
+	h.open = make(map[uint32]*Handle)
+	h.moved = make(chan struct{}, 1)
+}
+
+// Send starts a fetch that holds so many bytes; ok is false when too many handles are open.
+func (h *Handles) Send(s *fetch.Session, r *fetch.Request, held int64) (id uint32, ok bool) {
+	h.mu.Lock()
+	if len(h.open) >= MaxHandles || h.last >= lastHandle {
+		h.held -= held
+		h.mu.Unlock()
+		return 0, false
+	}
+	h.last++
+	id = h.last
+	hd := &Handle{held: held}
+	h.open[id] = hd
+	h.flying++
+	h.mu.Unlock()
+	// Start may settle it before it returns, and settle takes the lock.
+	call := s.Start(r, func(res fetch.Result) { h.settle(id, hd, res) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hd.attach(call)
+	return id, true
+}
+
+// Group starts a group that holds so many bytes; its members have the handles after its own.
+func (h *Handles) Group(s *fetch.Session, g *fetch.Group, held int64) (id uint32, ok bool) {
+	n := len(g.Requests)
+	h.mu.Lock()
+	if len(h.open)+n+1 > MaxHandles || uint64(h.last)+uint64(n)+1 > lastHandle {
+		h.held -= held
+		h.mu.Unlock()
+		return 0, false
+	}
+	id = h.last + 1
+	h.last += uint32(n) + 1
+	hd := &Handle{members: uint32(n), held: held}
+	h.open[id] = hd
+	members := make([]*Handle, n)
+	for i := range members {
+		members[i] = &Handle{}
+		h.open[id+1+uint32(i)] = members[i]
+	}
+	h.flying += n + 1
+	h.mu.Unlock()
+	call := s.StartGroup(g,
+		func(i int, r fetch.Result) { h.settle(id+1+uint32(i), members[i], r) },
+		func() { h.settle(id, hd, fetch.Result{State: fetch.Fulfilled}) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hd.attach(call)
+	for i, m := range members {
+		m.attach(member{call, i})
+	}
+	return id, true
+}
+
+// attach gives a handle what cancels it. What has settled needs nothing, and would only keep the request alive.
+func (hd *Handle) attach(c canceller) {
+	if !hd.settled {
+		hd.call = c
+	}
+}
+
+func (h *Handles) settle(id uint32, hd *Handle, r fetch.Result) {
+	if r.Err != nil {
+		r.Err.URL = clipped(r.Err.URL)
+	}
+	h.mu.Lock()
+	h.flying--
+	h.held -= hd.held
+	hd.settled, hd.call, hd.held = true, nil, 0
+	if _, open := h.open[id]; open {
+		hd.result = r
+		h.events = append(h.events, id)
+	}
+	h.mu.Unlock()
+	select {
+	case h.moved <- struct{}{}:
+	default:
+	}
+}
+
+// maxErrorURL bounds the URL that is kept with a failure: there may be as many as handles.
+const maxErrorURL = 1 << 10
+
+func clipped(url string) string {
+	if len(url) <= maxErrorURL {
+		return url
+	}
+	return strings.Clone(url[:maxErrorURL])
+}
+
+// Wait waits until one of ids has settled, or all of them, or the time is over (below 0: none), or done is closed. It writes the
+// settled ones to ready and returns their number. Unknown handles count as settled.
+func (h *Handles) Wait(ids []uint32, all bool, timeout time.Duration, done <-chan struct{}, ready []uint32) int {
+	var expired <-chan time.Time
+	if timeout > 0 {
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		expired = t.C
+	}
+	for {
+		n := h.ready(ids, ready)
+		if n == len(ids) || n > 0 && !all || timeout == 0 {
+			return n
+		}
+		select {
+		case <-h.moved:
+		case <-expired:
+			return h.ready(ids, ready)
+		case <-done:
+			return n
+		}
+	}
+}
+
+func (h *Handles) ready(ids, ready []uint32) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, id := range ids {
+		if hd := h.open[id]; hd == nil || hd.settled {
+			ready[n] = id
+			n++
+		}
+	}
+	return n
+}
+
+// Events takes up to len(to) of the handles that settled since the last call.
+func (h *Handles) Events(to []uint32) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for n < len(to) && len(h.events) > 0 {
+		if _, open := h.open[h.events[0]]; open {
+			to[n] = h.events[0]
+			n++
+		}
+		h.events = h.events[1:]
+	}
+	if len(h.events) == 0 {
+		h.events = nil
+	}
+	return n
+}
+
+// Pending tells whether Events has something to give, and whether anything may still settle.
+func (h *Handles) Pending() (events, flying bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.events) > 0 && h.open[h.events[0]] == nil {
+		h.events = h.events[1:]
+	}
+	return len(h.events) > 0, h.flying > 0
+}
+
+// Moved receives after something has settled; the receiver looks again at what it waits for.
+func (h *Handles) Moved() <-chan struct{} { return h.moved }
+
+// Settled returns a fetch's handle and its result, once it has settled. For unknown handles and groups known is false.
+func (h *Handles) Settled(id uint32) (hd *Handle, r fetch.Result, known, settled bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hd = h.open[id]
+	if hd == nil || hd.members > 0 {
+		return nil, r, false, false
+	}
+	return hd, hd.result, true, hd.settled
+}
+
+// Read takes the next bytes of a settled fetch's body.
+func (hd *Handle) Read(to []byte) int {
+	resp := hd.result.Response
+	if resp == nil && hd.result.Err != nil {
+		resp = hd.result.Err.Response
+	}
+	if resp == nil {
+		return 0
+	}
+	n := copy(to, resp.Body[hd.read:])
+	hd.read += n
+	return n
+}
+
+// Cancel cancels a fetch, a group, or one member of a group; false if there is no such handle.
+func (h *Handles) Cancel(id uint32) bool {
+	h.mu.Lock()
+	hd := h.open[id]
+	var call canceller
+	if hd != nil {
+		call = hd.call
+	}
+	h.mu.Unlock()
+	if hd == nil {
+		return false
+	}
+	if call != nil {
+		call.Cancel()
+	}
+	return true
+}
+
+// Drop cancels and forgets; for a group, its members too.
+func (h *Handles) Drop(id uint32) bool {
+	if !h.Cancel(id) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	members := h.open[id].members
+	for i := range members + 1 {
+		delete(h.open, id+i)
+	}
+	return true
+}
