@@ -1,0 +1,128 @@
+// Package host runs plugins: WebAssembly modules whose one power is to fetch.
+//
+//	engine := fetch.New(fetch.Config{})
+//	rt, err := host.New(ctx, host.Config{Engine: engine, CacheDir: "cache"})
+//	plugin, err := rt.Load(ctx, host.Source{Name: "prices", Version: 1, Wasm: wasm, Manifest: m})
+//	response, report, err := plugin.Invoke(ctx, &host.Request{Method: "GET", Path: "/"})
+//
+// A [Runtime] is the process: compiled code, the number of invocations at once, the fetch engine. A [Plugin] is one version of one
+// plugin, with its policy and a connection pool of its own. An invocation gets a clean instance, made ahead and discarded after;
+// it runs under the manifest's limits, which the host enforces, and ends with a [Report] whatever happens.
+//
+// Two kinds of plugins are told apart by what they import: HTTP plugins speak the ABI of ABI.md, raw plugins that of Extism. What
+// fails is an [*Error] with one of the contract's codes; a plugin can't make the host panic, and what it fetches, prints or allocates
+// is bounded.
+//
+// All methods may be called from several goroutines.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/manifest"
+)
+
+// Config is what a Runtime is made of. Zero values mean the defaults.
+type Config struct {
+	CacheDir string             // where compiled code is kept over restarts; "": nowhere
+	Engine   *fetch.Engine      // required; it stays the caller's to close, after the Runtime
+	Operator *manifest.Operator // nil: manifest.DefaultOperator()
+	Secrets  map[string]string  // values of the operator's secrets by name
+	Log      *slog.Logger       // for what concerns the host, never a plugin's own lines; nil: discarded
+}
+
+// Runtime loads plugins and runs them.
+type Runtime struct {
+	cfg   Config
+	cache wazero.CompilationCache
+	http  *httpEngine
+	gate  *gate
+	ahead *semaphore.Weighted // instances being made ahead
+
+	stacks reclaimer
+
+	mu      sync.Mutex
+	plugins map[*Plugin]struct{}
+	closed  bool
+}
+
+// New readies a runtime. It fails if the cache folder can't be used.
+func New(ctx context.Context, cfg Config) (*Runtime, error) {
+	if cfg.Engine == nil {
+		return nil, errors.New("host: Config.Engine is required")
+	}
+	if cfg.Operator == nil {
+		cfg.Operator = manifest.DefaultOperator()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cache := wazero.NewCompilationCache()
+	if cfg.CacheDir != "" {
+		var err error
+		if cache, err = wazero.NewCompilationCacheWithDir(cfg.CacheDir); err != nil {
+			return nil, fmt.Errorf("compile cache in %s: %w", cfg.CacheDir, err)
+		}
+	}
+	h, err := newHTTPEngine(ctx, cache)
+	if err != nil {
+		return nil, errors.Join(err, cache.Close(ctx))
+	}
+	return &Runtime{
+		cfg: cfg, cache: cache, http: h, gate: newGate(cfg.Operator.Process.Invocations, cfg.Operator.Process.Queue),
+		ahead:   semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		plugins: make(map[*Plugin]struct{}),
+	}, nil
+}
+
+// Stats are figures of now.
+type Stats struct {
+	InUse  int // invocations running
+	Queued int // invocations waiting to run
+}
+
+// Stats returns figures of now.
+func (r *Runtime) Stats() Stats { return r.gate.stats() }
+
+// Close closes all plugins, waiting for their invocations until ctx is done, and frees what was compiled.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	var open []*Plugin
+	for p := range r.plugins {
+		open = append(open, p)
+	}
+	r.mu.Unlock()
+	var errs []error
+	for _, p := range open {
+		errs = append(errs, p.Close(ctx))
+	}
+	r.stacks.stop()
+	errs = append(errs, r.http.close(ctx), r.cache.Close(ctx))
+	return errors.Join(errs...)
+}
+
+func (r *Runtime) add(p *Plugin) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errors.New("host: the runtime is closed")
+	}
+	r.plugins[p] = struct{}{}
+	return nil
+}
+
+func (r *Runtime) remove(p *Plugin) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.plugins, p)
+}

@@ -1,0 +1,161 @@
+package host
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/sortie-run/sortie/host/internal/abi"
+	"github.com/sortie-run/sortie/host/internal/rewrite"
+	"github.com/sortie-run/sortie/host/internal/wasi"
+	"github.com/sortie-run/sortie/host/manifest"
+)
+
+// inspected is what a module's sections tell before it is compiled.
+type inspected struct {
+	raw bool // an Extism plugin, or one that imports neither ABI
+}
+
+const pageSize = 64 << 10
+
+// inspect decides what kind of plugin a module is, refuses what can't run, and returns the module with its imports redirected.
+func inspect(wasm []byte, m *manifest.Manifest) (inspected, []byte, error) {
+	mod, err := rewrite.Parse(wasm)
+	if err != nil {
+		e := NewError(CodeInvalidWasm, "%v", err)
+		e.Err = err
+		return inspected{}, nil, e
+	}
+	what := inspected{raw: true}
+	extism := false
+	for _, i := range mod.Imports {
+		if err := known(i); err != nil {
+			return what, nil, err
+		}
+		what.raw = what.raw && i.Module != abi.Namespace
+		extism = extism || strings.HasPrefix(i.Module, "extism:")
+	}
+	if extism && !what.raw {
+		return what, nil, NewError(CodeInvalidWasm,
+			"the module imports both %s and Extism's functions; build it with one of the two", abi.Namespace)
+	}
+	if err := fits(mod, m); err != nil {
+		return what, nil, err
+	}
+	if !mod.Exported(m.Entry, rewrite.Func) {
+		return what, nil, NewError(CodeInvalidWasm, "the module exports no function %q (the manifest's entry); it exports %s",
+			quoted(m.Entry), exported(mod))
+	}
+	return what, mod.Rewrite(rewrite.Options{Redirect: redirect, TableEntries: entries(m)}), nil
+}
+
+// redirect sends those of Extism's imports that Sortie answers itself to our functions.
+func redirect(i rewrite.Import) string {
+	if i.Module == abi.ExtismEnv && replaced[i.Name] {
+		return abi.ExtismOurs
+	}
+	return ""
+}
+
+// known refuses an import that no host function stands for.
+func known(i rewrite.Import) error {
+	if i.Kind != rewrite.Func {
+		return NewError(CodeInvalidWasm, "the module imports the %s %s.%s; only functions can be imported", i.Kind, quoted(i.Module), quoted(i.Name))
+	}
+	names, ok := importable[i.Module]
+	switch {
+	case ok && names[i.Name]:
+		return nil
+	case ok:
+		return NewError(CodeInvalidWasm, "the module imports %s.%s, which this server doesn't have; was it built for a newer one?",
+			i.Module, quoted(i.Name))
+	case strings.HasPrefix(i.Module, abi.Prefix):
+		return NewError(CodeInvalidWasm, "the module was built for Sortie's ABI %s; this server speaks v1",
+			quoted(strings.TrimPrefix(i.Module, abi.Prefix)))
+	default:
+		return NewError(CodeInvalidWasm, "the module imports %s.%s; a plugin can import from %s, %s, %s and %s only",
+			quoted(i.Module), quoted(i.Name), abi.Namespace, abi.ExtismEnv, abi.ExtismUser, wasi.Namespace)
+	}
+}
+
+// entries is how many table entries a plugin's memory limit allows. They lie outside its memory, and count against the limit once
+// more: a plugin can have both.
+func entries(m *manifest.Manifest) uint64 {
+	return min(uint64(m.Limits.Memory)/rewrite.EntrySize, rewrite.MaxTableEntries)
+}
+
+// fits refuses a module that its memory limit could not even start.
+func fits(mod *rewrite.Module, m *manifest.Manifest) error {
+	if len(mod.Memories) > 1 {
+		return NewError(CodeInvalidWasm, "the module has %d memories; plugins have one", len(mod.Memories))
+	}
+	for _, l := range mod.Memories {
+		if limit := uint64(m.Limits.Memory); l.Min > limit/pageSize {
+			return NewError(CodeInvalidWasm, "the module needs %d pages of 64 KiB to start, limits.memory is %s", l.Min, m.Limits.Memory)
+		}
+	}
+	if n := mod.TableEntries(); n > entries(m) {
+		return NewError(CodeInvalidWasm, "the module's tables and passive element segments have %d entries of %d bytes, limits.memory is %s",
+			n, rewrite.EntrySize, m.Limits.Memory)
+	}
+	return nil
+}
+
+func exported(mod *rewrite.Module) string {
+	var names []string
+	for _, e := range mod.Exports {
+		if e.Kind == rewrite.Func && len(names) < 10 {
+			names = append(names, quoted(e.Name))
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// quoted is a foreign name as an error shows it: its first 100 characters, and no control characters.
+func quoted(name string) string {
+	const most = 100
+	shown := make([]rune, 0, min(len(name), most+1))
+	for _, c := range name {
+		if len(shown) == most {
+			return string(append(shown, '…'))
+		}
+		if !unicode.IsPrint(c) {
+			c = unicode.ReplacementChar
+		}
+		shown = append(shown, c)
+	}
+	return string(shown)
+}
+
+// importable lists the functions a module can import, by the module it imports them from.
+var importable, replaced = importables()
+
+func importables() (all map[string]map[string]bool, ours map[string]bool) {
+	all = map[string]map[string]bool{abi.Namespace: {}, wasi.Namespace: {}, abi.ExtismEnv: {}, abi.ExtismUser: {}}
+	ours = map[string]bool{}
+	for _, f := range abi.Functions() {
+		all[abi.Namespace][f.Name] = true
+	}
+	for _, f := range wasi.Functions() {
+		all[wasi.Namespace][f.Name] = true
+	}
+	for _, f := range abi.UserFunctions() {
+		all[abi.ExtismUser][f.Name] = true
+	}
+	for _, f := range abi.Replaced() {
+		all[abi.ExtismEnv][f.Name], ours[f.Name] = true, true
+	}
+	for _, name := range extismNames {
+		all[abi.ExtismEnv][name] = true
+	}
+	return all, ours
+}
+
+// extismNames are the functions that the Extism SDK itself answers, as of go-sdk 1.7.1.
+var extismNames = []string{
+	"alloc", "free", "load_u8", "input_load_u8", "store_u64", "store_u8", "input_set", "output_set", "input_length",
+	"input_offset", "output_length", "output_offset", "length", "length_unsafe", "reset", "error_set", "error_get",
+	"memory_bytes", "input_load_u64", "load_u64",
+}

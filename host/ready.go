@@ -1,0 +1,118 @@
+package host
+
+import (
+	"context"
+	"runtime"
+	"sync"
+
+	"github.com/sortie-run/sortie/host/internal/guest"
+	"github.com/sortie-run/sortie/host/internal/memory"
+)
+
+// prepared is an instance that was made ahead: initialised, and never used.
+type prepared struct {
+	instance
+	quota *memory.Quota
+	log   *guest.Log // what it printed while it started
+}
+
+// discard closes the instance and lets go of it, so that its memory can be given back at once.
+func (p *prepared) discard() {
+	p.close()
+	p.quota.Release()
+	p.instance = nil
+}
+
+// ready keeps instances of one plugin made ahead. Each is taken once; another is then made in the background, so that a caller
+// pays for making one only when callers come faster than that.
+type ready struct {
+	plugin *Plugin
+	stock  chan *prepared
+	ctx    context.Context // ends with close
+	stop   context.CancelFunc
+	making sync.WaitGroup
+	mu     sync.Mutex // guards closed and the start of making
+	closed bool
+	busy   bool // an instance is being made in the background
+}
+
+func newReady(p *Plugin, first *prepared) *ready {
+	ctx, stop := context.WithCancel(context.Background())
+	r := &ready{plugin: p, stock: make(chan *prepared, runtime.GOMAXPROCS(0)), ctx: ctx, stop: stop}
+	r.stock <- first
+	return r
+}
+
+// take returns an instance, made ahead if there is one.
+func (r *ready) take(ctx context.Context) (*prepared, error) {
+	defer r.refill()
+	select {
+	case p := <-r.stock:
+		return p, nil
+	default:
+		return r.plugin.instantiate(ctx)
+	}
+}
+
+// refill makes instances in the background until the stock is full, one at a time.
+func (r *ready) refill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.busy {
+		return
+	}
+	r.busy = true
+	r.making.Add(1)
+	go r.fill()
+}
+
+func (r *ready) fill() {
+	defer r.making.Done()
+	for {
+		r.mu.Lock()
+		if r.closed || len(r.stock) == cap(r.stock) {
+			r.busy = false
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		p, err := r.make()
+		if err != nil {
+			if r.ctx.Err() == nil {
+				// Nobody waits for it: the next invocation makes its own and answers with what is wrong.
+				r.plugin.rt.cfg.Log.Warn("no instance could be made ahead", "plugin", r.plugin.src.Name, "err", err)
+			}
+			r.mu.Lock()
+			r.busy = false
+			r.mu.Unlock()
+			return
+		}
+		r.stock <- p // has room: only this goroutine puts
+	}
+}
+
+// make makes an instance in the background, not more at once in the process than there are processors: callers go first.
+func (r *ready) make() (*prepared, error) {
+	if err := r.plugin.rt.ahead.Acquire(r.ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.plugin.rt.ahead.Release(1)
+	return r.plugin.instantiate(r.ctx)
+}
+
+// close discards what was made ahead.
+func (r *ready) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.stop()
+	r.making.Wait()
+	for {
+		select {
+		case p := <-r.stock:
+			p.discard()
+		default:
+			return
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/sortie-run/sortie/host/internal/guest"
+	"github.com/sortie-run/sortie/host/internal/memory"
+)
+
+// run is what came of running a guest once.
+type run struct {
+	stopped error // why the guest was stopped from outside; nil: it wasn't
+	call    *guest.Call
+	quota   *memory.Quota
+	end     ending
+	elapsed time.Duration
+	cpu     time.Duration
+	memory  int64
+}
+
+// run enters the guest, watched for its CPU time.
+func (p *Plugin) run(ctx context.Context, req *Request, ready *prepared) *run {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{call: p.newCall(ctx, req, ready), quota: ready.quota}
+	defer r.call.Session.Close()
+	start := time.Now()
+	watch := watchCPU(time.Duration(p.src.Manifest.Limits.CPU), func() { cancel(errCPU) })
+	defer watch.stop()
+	r.end = ready.run(ctx, r.call)
+	r.cpu = watch.stop()
+	r.stopped = context.Cause(ctx) // before our own cancel: a guest may well exit with wazero's code for a stopped one
+	r.elapsed = time.Since(start)
+	r.memory = ready.quota.Peak()
+	return r
+}
+
+// outcome decides what an invocation's end means: the first limit reached wins, then what the guest did.
+func (r *run) outcome(p *Plugin) (*Response, *Error) {
+	c, end := r.call, r.end
+	switch {
+	case c.OverLimit != "":
+		return nil, NewError(c.OverLimit, "%s", c.Detail)
+	case end.err == nil && end.result == 0 && end.said == "" && c.Response != nil:
+		return &Response{Status: c.Response.Status, Header: sendable(c.Response.Header), Body: c.Response.Body}, nil
+	case end.err != nil && r.stopped != nil && stopped(end.err):
+		return nil, p.ended(r.stopped)
+	}
+	if asked, refused := r.quota.Refused(); refused {
+		return nil, NewError(CodeLimitMemory, "the plugin needed %d bytes of memory and failed without; limits.memory is %s",
+			asked, p.src.Manifest.Limits.Memory)
+	}
+	return nil, r.failure(p)
+}
+
+// stopped tells whether the guest was stopped by its context's end rather than by itself.
+func stopped(err error) bool {
+	exit, ok := errors.AsType[*sys.ExitError](err)
+	return ok && (exit.ExitCode() == sys.ExitCodeContextCanceled || exit.ExitCode() == sys.ExitCodeDeadlineExceeded)
+}
+
+// failure is for a guest that failed by itself.
+func (r *run) failure(p *Plugin) *Error {
+	c, end := r.call, r.end
+	exit, exited := errors.AsType[*sys.ExitError](end.err)
+	said := end.said
+	if said == "" {
+		said = c.Failure
+	}
+	switch {
+	case exited && said == "":
+		return failed("the plugin exited with status %d%s", exit.ExitCode(), lastPrinted(c.Log))
+	case exited:
+		return failed("the plugin exited with status %d: %s", exit.ExitCode(), said)
+	case end.err != nil && p.Kind() == "http" && gaveUp(c.Log) != "":
+		return failed("the plugin gave up: %s", gaveUp(c.Log))
+	case end.err != nil:
+		return r.trapped()
+	case said != "":
+		return failed("%s", said)
+	case end.result != 0:
+		return failed("the plugin returned %d", end.result)
+	default:
+		return failed("the plugin returned without having answered")
+	}
+}
+
+func failed(format string, args ...any) *Error { return NewError(CodePluginError, format, args...) }
+
+// trapped is for a trap. The whole of wazero's message, with the guest's stack, goes to the invocation's log.
+func (r *run) trapped() *Error {
+	err := r.end.err
+	if _, ours := errors.AsType[runtime.Error](err); ours {
+		// A host function panicked: that is our fault, and our stack is not the plugin's to read.
+		e := NewError(CodeInternal, "the host failed; this is a bug in Sortie")
+		e.Err = err
+		return e
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n\nGo runtime stack trace:")
+	r.call.Log.Add(slog.LevelError, text)
+	e := NewError(CodePluginTrapped, "the plugin trapped: %s", brief(err))
+	e.Err = err
+	if overflowed(err) {
+		e.Detail = "the plugin trapped: its call stack is exhausted (runaway recursion?)"
+	}
+	return e
+}
+
+// overflowed tells whether a guest ran out of native stack; wazero's error for it isn't exported.
+func overflowed(err error) bool { return err != nil && strings.Contains(err.Error(), "stack overflow") }
+
+// brief is the first line of an error's text, bounded: what follows in wazero's is the guest's stack.
+func brief(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	line = strings.TrimSuffix(line, " (recovered by wazero)")
+	return bounded(line)
+}
+
+func bounded(s string) string {
+	const most = 300
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// gaveUp is the line with which Go's runtime says why it ends the program, which it does with a trap: a panic in a goroutine that
+// isn't the handler's, all of them asleep, and the like. "" if there is none.
+func gaveUp(l *guest.Log) string {
+	for _, line := range l.Lines() {
+		if line.Level == slog.LevelWarn && (strings.HasPrefix(line.Message, "panic: ") || strings.HasPrefix(line.Message, "fatal error: ")) {
+			return bounded(line.Message)
+		}
+	}
+	return ""
+}
+
+// lastPrinted is the line that tells most of what a guest printed before it ended, as the end of a sentence.
+func lastPrinted(l *guest.Log) string {
+	if s := gaveUp(l); s != "" {
+		return ": " + s
+	}
+	for _, line := range slices.Backward(l.Lines()) {
+		if line.Level == slog.LevelWarn && line.Message != "" {
+			return ": " + bounded(line.Message)
+		}
+	}
+	return ""
+}
