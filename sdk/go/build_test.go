@@ -1,0 +1,117 @@
+package sortie_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A plugin that uses the whole core, as `sortie build` makes it.
+func TestPluginBuild(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("compiles for another target")
+	}
+	out := filepath.Join(t.TempDir(), "plugin.wasm")
+	goTool(t, "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", out, "./testdata/plugin")
+	module, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Go's own runtime, encoding/json, log/slog and net/url are 3.9 MB of it.
+	const most = 4 << 20
+	if len(module) >= most {
+		t.Errorf("the plugin has %d bytes; it must stay under %d", len(module), most)
+	}
+	t.Logf("%d bytes", len(module))
+	imports, exports, err := names(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range imports {
+		if i != "sortie:host/v1" && i != "wasi_snapshot_preview1" {
+			t.Errorf("the plugin imports from %s", i)
+		}
+	}
+	for _, want := range []string{"memory", "_initialize", "handle"} {
+		if !slices.Contains(exports, want) {
+			t.Errorf("the plugin doesn't export %s, but %v", want, exports)
+		}
+	}
+}
+
+func TestLeanCore(t *testing.T) {
+	t.Parallel()
+	for dep := range strings.FieldsSeq(goTool(t, "list", "-deps", ".")) {
+		switch {
+		case dep == "net/http", dep == "net", dep == "crypto/tls", dep == "testing":
+			t.Errorf("the core depends on %s", dep)
+		case strings.Contains(dep, ".") && !strings.HasPrefix(dep, "github.com/sortie-run/sortie/sdk/go"):
+			t.Errorf("the core depends on %s, which isn't the standard library's", dep)
+		}
+	}
+}
+
+// goTool runs the go command for the guest's target, without a network.
+func goTool(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, text)
+	}
+	return string(text)
+}
+
+// names lists the modules that a Wasm module imports from, and what it exports.
+func names(module []byte) (imports, exports []string, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("not a well-formed module")
+		}
+	}()
+	b := module[8:]
+	number := func(b *[]byte) int {
+		v, n := binary.Uvarint(*b) // LEB128, as in Wasm
+		*b = (*b)[n:]
+		return int(v)
+	}
+	text := func(b *[]byte) string {
+		n := number(b)
+		s := string((*b)[:n])
+		*b = (*b)[n:]
+		return s
+	}
+	for len(b) > 0 {
+		id := b[0]
+		b = b[1:]
+		size := number(&b)
+		section := b[:size]
+		b = b[size:]
+		switch id {
+		case 2:
+			for n := number(&section); n > 0; n-- {
+				imports = append(imports, text(&section))
+				text(&section)
+				if section[0] != 0 {
+					return nil, nil, errors.New("an import that isn't a function")
+				}
+				section = section[1:]
+				number(&section)
+			}
+		case 7:
+			for n := number(&section); n > 0; n-- {
+				exports = append(exports, text(&section))
+				section = section[1:]
+				number(&section)
+			}
+		}
+	}
+	return imports, exports, nil
+}

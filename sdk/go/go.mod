@@ -1,0 +1,3 @@
+module github.com/sortie-run/sortie/sdk/go
+
+go 1.26

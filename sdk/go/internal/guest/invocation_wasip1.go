@@ -1,0 +1,228 @@
+package guest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/sortie-run/sortie/sdk/go/internal/host"
+	"github.com/sortie-run/sortie/sdk/go/internal/wire"
+)
+
+// Run serves one invocation: the request is read, the registered entry called, its answer given. It returns what the exported function
+// returns: 0 says that the response has been given.
+func Run() int32 {
+	if err := run(); err != nil {
+		message := err.Error()
+		hostFail(stringPointer(message), uint32(len(message)))
+		runtime.KeepAlive(message)
+		return 1
+	}
+	return 0
+}
+
+func run() error {
+	entry := host.Registered()
+	if entry == nil {
+		return fmt.Errorf("the plugin has no handler: call sortie.Handle in an init function")
+	}
+	inv := &invocation{waiting: make(map[uint32]member)}
+	in, err := inv.request()
+	if err != nil {
+		return err
+	}
+	restore := host.Use(inv)
+	defer restore()
+	defer inv.end()
+	out, err := entry(context.Background(), inv, in)
+	if err != nil {
+		return err
+	}
+	return inv.respond(out)
+}
+
+// invocation is the host.Host of one invocation.
+type invocation struct {
+	deadline time.Time
+
+	mu      sync.Mutex // guards the rest; never held while anything blocks
+	buf     []byte     // what crosses, one encoding at a time
+	waiting map[uint32]member
+	ended   bool
+}
+
+// member is one handle somebody waits for.
+type member struct {
+	of    *waiter
+	index int // -1: the group's own handle
+}
+
+// waiter waits for the fetches of one Send or Group.
+type waiter struct {
+	settled chan<- int
+	single  bool
+	base    uint32 // the first member's handle
+	n, left int
+}
+
+func (inv *invocation) request() (*host.Inbound, error) {
+	head, result := sized(make([]byte, 4096), hostRequest)
+	if result < 0 {
+		return nil, fmt.Errorf("reading the request: errno %d", -result)
+	}
+	in, length, left, err := wire.DecodeRequest(head)
+	if err != nil {
+		return nil, fmt.Errorf("reading the request: %w", err)
+	}
+	in.Body = stream(length, hostReadRequest)
+	if left > 0 {
+		inv.deadline = time.Now().Add(left)
+	}
+	inv.buf = head[:0]
+	return in, nil
+}
+
+func (inv *invocation) respond(out *host.Outbound) error {
+	b := wire.AppendResponse(nil, out, address)
+	result := hostRespond(pointer(b), uint32(len(b)))
+	runtime.KeepAlive(b)
+	runtime.KeepAlive(out)
+	switch {
+	case result >= 0:
+		return nil
+	case result == errInval:
+		return fmt.Errorf("the host refuses the response: status %d or a header field is not valid", out.Status)
+	case result == errTooBig:
+		return fmt.Errorf("the host refuses the response: it is too long")
+	}
+	return fmt.Errorf("the host refuses the response: errno %d", -result)
+}
+
+// end wakes whoever still waits. Goroutines outlive an invocation only where the instance does; those find their fetches cancelled.
+func (inv *invocation) end() {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.ended = true
+	for handle, m := range inv.waiting {
+		delete(inv.waiting, handle)
+		if m.of.left > 0 {
+			m.of.left = 0
+			close(m.of.settled)
+		}
+	}
+}
+
+// Deadline implements host.Host; so do Log, Config, Send and Group.
+func (inv *invocation) Deadline() time.Time { return inv.deadline }
+
+// maxLine keeps a line below what the host takes at once.
+const maxLine = 60 << 10
+
+// Log writes one line to the invocation's log.
+func (inv *invocation) Log(level int, line string) {
+	line = line[:min(len(line), maxLine)]
+	hostLog(int32(level), stringPointer(line), uint32(len(line)))
+	runtime.KeepAlive(line)
+}
+
+// Config reads one value of the config as JSON.
+func (inv *invocation) Config(key string) ([]byte, bool) {
+	value, result := sized(make([]byte, 256), func(ptr unsafe.Pointer, capacity uint32) int32 {
+		return hostConfig(stringPointer(key), uint32(len(key)), ptr, capacity)
+	})
+	runtime.KeepAlive(key)
+	return value, result >= 0
+}
+
+// Send starts a fetch.
+func (inv *invocation) Send(f *host.Fetch, settled chan<- int) (host.Calls, *host.Failure) {
+	return inv.start(&waiter{settled: settled, single: true, n: 1, left: 1}, f.URL, func(b []byte) ([]byte, int32) {
+		b = wire.AppendFetch(b, f, address)
+		handle := hostSend(pointer(b), uint32(len(b)))
+		runtime.KeepAlive(f)
+		return b, handle
+	})
+}
+
+// Group starts a group.
+func (inv *invocation) Group(g *host.Group, settled chan<- int) (host.Calls, *host.Failure) {
+	n := len(g.Fetches)
+	return inv.start(&waiter{settled: settled, n: n, left: n}, "", func(b []byte) ([]byte, int32) {
+		b = wire.AppendGroup(b, g, address)
+		handle := hostGroup(pointer(b), uint32(len(b)))
+		runtime.KeepAlive(g)
+		return b, handle
+	})
+}
+
+func (inv *invocation) start(w *waiter, url string, send func([]byte) ([]byte, int32)) (host.Calls, *host.Failure) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if inv.ended {
+		return nil, &host.Failure{Code: "cancelled", Message: "the invocation is over", URL: url}
+	}
+	b, handle := send(inv.buf[:0])
+	runtime.KeepAlive(b)
+	inv.buf = b[:0]
+	if handle <= 0 {
+		return nil, refused(handle, url)
+	}
+	c := &calls{inv: inv, handle: uint32(handle), waiter: w}
+	w.base = c.handle
+	if !w.single {
+		inv.waiting[c.handle] = member{w, -1}
+		w.base++
+	}
+	for i := range w.n {
+		inv.waiting[w.base+uint32(i)] = member{w, i}
+	}
+	startPump()
+	return c, nil
+}
+
+// refused is the failure of a send that gave no handle. What a fetch is never makes it so.
+func refused(result int32, url string) *host.Failure {
+	f := &host.Failure{Code: "invalid_request", Message: fmt.Sprintf("the host refuses the fetch: errno %d", -result), URL: url}
+	switch result {
+	case errMfile:
+		f.Code, f.Message = "limit_requests", "too many fetches are open at once (limit 65536)"
+	case errCanceled:
+		f.Code, f.Message = "cancelled", "the invocation is ending"
+	case errTooBig:
+		f.Code, f.Message = "request_too_large", "the host takes no request of that length"
+	}
+	return f
+}
+
+// wake tells the one who waits for handle. Unknown handles are those nobody waits for any more.
+func (inv *invocation) wake(handle uint32) {
+	m, ok := inv.waiting[handle]
+	if !ok {
+		return
+	}
+	delete(inv.waiting, handle)
+	w := m.of
+	if m.index >= 0 {
+		w.settle(m.index)
+		return
+	}
+	// The group has settled, so all of its members have, whether or not the host has told of each.
+	for i := range w.n {
+		inv.wake(w.base + uint32(i))
+	}
+}
+
+func (w *waiter) settle(i int) {
+	if w.left == 0 {
+		return
+	}
+	if !w.single {
+		w.settled <- i // has room for all
+	}
+	if w.left--; w.left == 0 {
+		close(w.settled)
+	}
+}

@@ -1,0 +1,187 @@
+// Package host is the seam between package sortie and whatever runs a plugin: in a Wasm guest the functions of `sortie:host/v1`
+// (package internal/guest), in `go test` the fake of package sortietest. It holds shapes only, no behaviour of its own.
+package host
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// Host is what one invocation is given by the side that runs it. Its methods may be called from any goroutine.
+type Host interface {
+	// Send starts one fetch. settled is closed when the fetch has settled; nothing is ever sent on it.
+	// A failure says that the fetch couldn't even be started.
+	Send(f *Fetch, settled chan<- int) (Calls, *Failure)
+	// Group starts g's fetches in one crossing. Each member's index is sent on settled when that member settles, in that order, and
+	// settled is closed when all have. Its capacity must be len(g.Fetches) at least, for the host never waits for a receiver.
+	Group(g *Group, settled chan<- int) (Calls, *Failure)
+	// Config returns one value of the manifest's `config` as JSON; the whole of it for the empty key.
+	Config(key string) (value []byte, ok bool)
+	// Log writes one line to the invocation's log; levels are those of log/slog.
+	Log(level int, line string)
+	// Deadline is when the invocation's wall limit runs out; the zero time: never.
+	Deadline() time.Time
+}
+
+// Calls are the fetches that one Send or Group started.
+type Calls interface {
+	// Outcome tells what became of fetch i (0 for Send). It must be called once at most for each, and only after the fetch has
+	// settled. With stream, a response's body is left with the host and read through Response.Reader.
+	Outcome(i int, stream bool) Outcome
+	// Cancel cancels what hasn't settled yet; settled is closed soon after.
+	Cancel()
+	// Drop cancels and forgets; outcomes that weren't asked for are lost. Streams handed out stay readable.
+	Drop()
+}
+
+// State is a fetch's state, numbered as in the ABI.
+type State uint8
+
+// The states, in the ABI's order.
+const (
+	Pending State = iota
+	Running
+	Fulfilled
+	Rejected
+	Cancelled
+)
+
+// Mode says when a group is decided, numbered as in the ABI.
+type Mode uint8
+
+// The modes, in the ABI's order.
+const (
+	All Mode = iota
+	AllSettled
+	Any
+	Race
+	Quorum
+)
+
+// Redirect says what becomes of a redirecting answer, numbered as in the ABI.
+type Redirect uint8
+
+// The redirect modes, in the ABI's order.
+const (
+	Follow Redirect = iota
+	Manual
+	Refuse
+)
+
+// Fetch is one fetch as it crosses. Zero durations and a nil Retry are the policy's own.
+type Fetch struct {
+	Method, URL    string // URL as the plugin wrote it: only the host parses it
+	Header         map[string][]string
+	Body           []byte
+	Timeout        time.Duration
+	AttemptTimeout time.Duration
+	Hedge          time.Duration
+	Redirect       Redirect
+	Expect         string
+	Retry          *Retry
+}
+
+// Retry is a fetch's own retry policy.
+type Retry struct {
+	Attempts            int
+	Backoff, MaxBackoff time.Duration
+	Statuses            []int
+}
+
+// Group is a group as it crosses.
+type Group struct {
+	Mode               Mode
+	Count, Concurrency int
+	Timeout            time.Duration
+	Fetches            []*Fetch
+}
+
+// Outcome is what became of a fetch: a Response if fulfilled, else a Failure.
+type Outcome struct {
+	State    State
+	Response *Response
+	Failure  *Failure
+}
+
+// Response is a fetched response. Header names are lower-case. Reader replaces Body for a stream.
+type Response struct {
+	Status     int
+	URL        string
+	Redirected bool
+	Attempts   int
+	Elapsed    time.Duration
+	Header     map[string][]string
+	Body       []byte
+	Reader     io.Reader
+}
+
+// Failure is why a fetch has no response, or one that wasn't expected.
+type Failure struct {
+	Code, Message, URL string
+	Attempts           int
+	Retryable          bool
+	Response           *Response
+}
+
+// Inbound is the request that an invocation serves.
+type Inbound struct {
+	Method, Path, RawQuery, Host, RemoteAddr string
+	Header                                   map[string][]string
+	Body                                     []byte
+}
+
+// Outbound is the answer to it.
+type Outbound struct {
+	Status int
+	Header map[string][]string
+	Body   []byte
+}
+
+// Entry runs one invocation: handler, recovery from its panics, the answer's checks.
+type Entry func(ctx context.Context, h Host, in *Inbound) (*Outbound, error)
+
+var (
+	entry   atomic.Pointer[Entry]
+	current atomic.Pointer[Host]
+)
+
+// SetEntry is called by sortie.Handle.
+func SetEntry(e Entry) { entry.Store(&e) }
+
+// Registered returns what SetEntry was given last, or nil.
+func Registered() Entry {
+	if e := entry.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// Use makes h the host of calls whose context carries none, and returns a function that restores the former one.
+// A Wasm instance runs one invocation at a time; package sortietest takes care that this holds natively too.
+func Use(h Host) (restore func()) {
+	before := current.Swap(&h)
+	return func() { current.Store(before) }
+}
+
+// Current returns the host in use, or nil outside any invocation.
+func Current() Host {
+	if h := current.Load(); h != nil {
+		return *h
+	}
+	return nil
+}
+
+type key struct{}
+
+// With gives ctx's calls a host of their own. Only package sortietest does so, to keep parallel invocations apart.
+func With(ctx context.Context, h Host) context.Context { return context.WithValue(ctx, key{}, h) }
+
+// From returns ctx's host, else the current one, else nil.
+func From(ctx context.Context) Host {
+	if h, ok := ctx.Value(key{}).(Host); ok {
+		return h
+	}
+	return Current()
+}

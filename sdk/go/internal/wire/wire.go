@@ -1,0 +1,267 @@
+// Package wire writes and reads what crosses between guest and host, as host/ABI.md has it: QUIC's variable-length integers (RFC 9000, section
+// 16), strings and bodies measured by them, and field sections as in RFC 9292, section 3.6.
+//
+// Writers append to a buffer and return it, so that one buffer serves each crossing. Readers take the whole of what has crossed
+// and never panic; bytes left over are an error, as the ABI has it.
+package wire
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/sortie-run/sortie/sdk/go/internal/host"
+)
+
+// ErrMalformed says that what crossed can't be read.
+var ErrMalformed = errors.New("malformed encoding from the host")
+
+// Address tells where a body lies in the guest's memory. It is called for non-empty bodies only.
+type Address func(body []byte) uint64
+
+const maxVarint = 1<<62 - 1
+
+// AppendVarint appends v in its shortest form. What is above 2^62-1 is written as that.
+func AppendVarint(b []byte, v uint64) []byte {
+	switch {
+	case v < 1<<6:
+		return append(b, byte(v))
+	case v < 1<<14:
+		return append(b, 0x40|byte(v>>8), byte(v))
+	case v < 1<<30:
+		return append(b, 0x80|byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+	}
+	v = min(v, maxVarint)
+	return append(b, 0xc0|byte(v>>56), byte(v>>48), byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// appendInt appends what is counted or measured: below 0 is 0.
+func appendInt[T ~int | ~int64](b []byte, v T) []byte { return AppendVarint(b, uint64(max(v, 0))) }
+
+func appendString(b []byte, s string) []byte { return append(AppendVarint(b, uint64(len(s))), s...) }
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// begin makes room for the length of what follows, and end fills it in, as a varint of eight bytes: any length of it is
+// accepted, and so nothing is measured beforehand or moved afterwards.
+func begin(b []byte) ([]byte, int) { return append(b, 0xc0, 0, 0, 0, 0, 0, 0, 0), len(b) + 8 }
+
+func end(b []byte, from int) {
+	n := uint64(len(b) - from)
+	for i := range 7 {
+		b[from-1-i] = byte(n >> (8 * i))
+	}
+}
+
+// appendFields appends a field section, its names in their order, so that the same header always gives the same bytes.
+func appendFields(b []byte, header map[string][]string) []byte {
+	if len(header) == 0 {
+		return append(b, 0)
+	}
+	var room [16]string
+	names := room[:0]
+	for name := range header {
+		i := len(names)
+		names = append(names, name)
+		for ; i > 0 && names[i-1] > name; i-- { // a few names: less code in every plugin than package slices
+			names[i] = names[i-1]
+		}
+		names[i] = name
+	}
+	b, from := begin(b)
+	for _, name := range names {
+		for _, value := range header[name] {
+			b = appendString(appendString(b, name), value)
+		}
+	}
+	end(b, from)
+	return b
+}
+
+func appendBody(b, body []byte, address Address) []byte {
+	if len(body) == 0 {
+		return append(b, 0, 0)
+	}
+	return AppendVarint(AppendVarint(b, address(body)), uint64(len(body)))
+}
+
+// AppendFetch appends what `send` takes.
+func AppendFetch(b []byte, f *host.Fetch, address Address) []byte {
+	b = appendString(b, f.Method)
+	b = appendString(b, f.URL)
+	b = appendFields(b, f.Header)
+	b = appendInt(b, f.Timeout)
+	b = appendInt(b, f.AttemptTimeout)
+	b = appendInt(b, f.Hedge)
+	b = AppendVarint(b, uint64(f.Redirect))
+	b = appendString(b, f.Expect)
+	b = appendBool(b, f.Retry != nil)
+	if r := f.Retry; r != nil {
+		b = appendInt(b, r.Attempts)
+		b = appendInt(b, r.Backoff)
+		b = appendInt(b, r.MaxBackoff)
+		b = appendInt(b, len(r.Statuses))
+		for _, status := range r.Statuses {
+			b = appendInt(b, status)
+		}
+	}
+	return appendBody(b, f.Body, address)
+}
+
+// AppendGroup appends what `group` takes.
+func AppendGroup(b []byte, g *host.Group, address Address) []byte {
+	b = AppendVarint(b, uint64(g.Mode))
+	b = appendInt(b, g.Count)
+	b = appendInt(b, g.Concurrency)
+	b = appendInt(b, g.Timeout)
+	b = appendInt(b, len(g.Fetches))
+	for _, f := range g.Fetches {
+		var from int
+		b, from = begin(b)
+		b = AppendFetch(b, f, address)
+		end(b, from)
+	}
+	return b
+}
+
+// AppendResponse appends what `respond` takes.
+func AppendResponse(b []byte, out *host.Outbound, address Address) []byte {
+	b = appendInt(b, out.Status)
+	b = appendFields(b, out.Header)
+	return appendBody(b, out.Body, address)
+}
+
+// DecodeRequest reads what `request` gives: the request without its body, the body's length, and the time left until the wall limit.
+func DecodeRequest(b []byte) (in *host.Inbound, body uint64, left time.Duration, err error) {
+	r := reader{rest: string(b)}
+	in = &host.Inbound{Method: r.string(), Path: r.string(), RawQuery: r.string(), Host: r.string(), RemoteAddr: r.string(), Header: r.fields()}
+	body, left = r.varint(), r.duration()
+	if err := r.end(); err != nil {
+		return nil, 0, 0, err
+	}
+	return in, body, left, nil
+}
+
+// DecodeHead reads what `head` gives: an outcome without the response's body, and that body's length.
+func DecodeHead(b []byte) (o host.Outcome, body uint64, err error) {
+	r := reader{rest: string(b)}
+	state := r.varint()
+	if state > uint64(host.Cancelled) {
+		return host.Outcome{}, 0, ErrMalformed
+	}
+	o.State = host.State(state)
+	switch o.State {
+	case host.Fulfilled:
+		o.Response, body = r.response()
+	case host.Rejected, host.Cancelled:
+		f := &host.Failure{Code: r.string(), Message: r.string(), URL: r.string(), Attempts: r.int(), Retryable: r.bool()}
+		if r.bool() {
+			f.Response, body = r.response()
+		}
+		o.Failure = f
+	}
+	if err := r.end(); err != nil {
+		return host.Outcome{}, 0, err
+	}
+	return o, body, nil
+}
+
+func (r *reader) response() (_ *host.Response, body uint64) {
+	p := &host.Response{Status: r.int(), URL: r.string(), Redirected: r.bool(), Attempts: r.int(), Elapsed: r.duration(), Header: r.fields()}
+	return p, r.varint()
+}
+
+// reader reads one encoding from its front. After the first failure it gives zero values only.
+// The strings it gives share the one that it was made of.
+type reader struct {
+	rest   string
+	failed bool
+}
+
+func (r *reader) fail() { r.rest, r.failed = "", true }
+
+func (r *reader) end() error {
+	if r.failed || r.rest != "" {
+		return ErrMalformed
+	}
+	return nil
+}
+
+func (r *reader) varint() uint64 {
+	if r.rest == "" {
+		r.fail()
+		return 0
+	}
+	n := 1 << (r.rest[0] >> 6)
+	if len(r.rest) < n {
+		r.fail()
+		return 0
+	}
+	v := uint64(r.rest[0] & 0x3f)
+	for i := 1; i < n; i++ {
+		v = v<<8 | uint64(r.rest[i])
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// int reads a number that is small by its nature: a status, a count.
+func (r *reader) int() int {
+	v := r.varint()
+	if v > math.MaxInt32 {
+		r.fail()
+		return 0
+	}
+	return int(v)
+}
+
+func (r *reader) duration() time.Duration { return time.Duration(r.varint()) } // 62 bits: always fits
+
+func (r *reader) bool() bool {
+	v := r.varint()
+	if v > 1 {
+		r.fail()
+	}
+	return v == 1
+}
+
+func (r *reader) string() string {
+	n := r.varint()
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+// fields reads a field section. All single values lie in one array.
+func (r *reader) fields() map[string][]string {
+	section := reader{rest: r.string(), failed: r.failed}
+	n := 0
+	for count := section; count.rest != ""; n++ {
+		count.string()
+		count.string()
+	}
+	header := make(map[string][]string, n)
+	values := make([]string, n)
+	for i := 0; section.rest != ""; i++ {
+		name := section.string()
+		values[i] = section.string()
+		if before := header[name]; before == nil {
+			header[name] = values[i : i+1 : i+1]
+		} else {
+			header[name] = append(before, values[i])
+		}
+	}
+	if section.failed {
+		r.fail()
+	}
+	return header
+}

@@ -1,0 +1,31 @@
+package sortie
+
+import (
+	"math/rand/v2"
+	"sync"
+)
+
+// Rand is a source of randomness, seeded anew from the host's cryptographic randomness for each invocation. The global functions of
+// math/rand may repeat themselves from one invocation to the next, since an invocation may start from a saved state. Not for secrets: use
+// crypto/rand. It may be used by several goroutines at once.
+var Rand = rand.New(source)
+
+var source = &seeded{chacha8: rand.NewChaCha8(seed())}
+
+type seeded struct {
+	mu      sync.Mutex
+	chacha8 *rand.ChaCha8
+}
+
+// Uint64 makes it a rand.Source.
+func (s *seeded) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.chacha8.Uint64()
+}
+
+func (s *seeded) reseed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chacha8.Seed(seed())
+}

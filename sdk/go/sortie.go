@@ -1,0 +1,47 @@
+// Package sortie is for writing Sortie's plugins in Go: functions that get an HTTP request, call other HTTP APIs, and answer. A plugin
+// compiles to WebAssembly; only the host has a network, and fetches within the limits of the plugin's manifest.
+//
+//	func init() { sortie.Handle(handle) }
+//
+//	func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) {
+//		resp, err := sortie.Get(ctx, "https://api.example.com/prices", sortie.WithTimeout(time.Second))
+//		if err != nil {
+//			return nil, err
+//		}
+//		return sortie.Text("it said: " + resp.Text()), nil
+//	}
+//
+//	func main() {}
+//
+// [Get], [Post] and [Fetch] make one fetch; goroutines that call them overlap. [All], [AllSettled], [Any], [Race], [Quorum] and [AsCompleted] make
+// many, which the host runs concurrently. A context's deadline and cancellation reach the host. Options such as [WithTimeout] are for a call or, by
+// [Request.With], for one request.
+//
+// What goes wrong with a fetch is a value, an [*Error], never the end of the plugin. See [ErrInvalid] for the classes of its codes.
+//
+// Everything but [Warmup] works while an invocation runs: in Sortie, or in `go test` by package sortietest. Elsewhere it fails and says so.
+package sortie
+
+import (
+	"context"
+
+	"github.com/sortie-run/sortie/sdk/go/internal/host"
+)
+
+// Handle registers the plugin's handler. Call it in an init function; a later call replaces the former.
+//
+// ctx ends with the invocation: at its wall limit, or when the handler returns, and whatever is in flight then is cancelled. An
+// error, a panic, or neither response nor error fails the invocation as plugin_error; the stack of a panic is in the log. A request
+// answered with an error of one's own is a response: see [Response].
+func Handle(handler func(ctx context.Context, req *Request) (*Response, error)) {
+	if handler == nil {
+		panic("sortie.Handle: the handler is nil")
+	}
+	host.SetEntry(func(ctx context.Context, h host.Host, in *host.Inbound) (*host.Outbound, error) {
+		return invoke(ctx, h, in, handler)
+	})
+}
+
+// Warmup runs f while the instance is being initialised, before it has a request: a place to fill caches, compile regular expressions,
+// build tables. It is outside any invocation: fetches are refused and there is no config.
+func Warmup(f func()) { f() }

@@ -1,0 +1,258 @@
+package sortietest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	sortie "github.com/sortie-run/sortie/sdk/go"
+	"github.com/sortie-run/sortie/sdk/go/internal/field"
+	"github.com/sortie-run/sortie/sdk/go/internal/host"
+)
+
+// exchange is one fetch under way.
+type exchange struct {
+	s        *session
+	f        *host.Fetch
+	expect   func(status int) bool
+	attempts int // sent
+	tries    int // begun; one that found no slot isn't sent
+	retry    host.Retry
+	deadline time.Time
+}
+
+// hop is the request of one hop.
+type hop struct {
+	method string
+	url    *url.URL
+	header map[string][]string
+	body   []byte
+	onward bool // it continues an attempt
+}
+
+// fetch runs one fetch to its end.
+func (s *session) fetch(ctx context.Context, f *host.Fetch) host.Outcome {
+	start := time.Now()
+	if ctx.Err() != nil {
+		return outcome(nil, stopped(ctx), f.URL, 0)
+	}
+	x := &exchange{s: s, f: f, retry: retryPolicy(f.Retry)}
+	first, fail := x.prepare()
+	if fail != nil {
+		return outcome(nil, fail, f.URL, 0)
+	}
+	timeout := s.limits.Timeout
+	if f.Timeout > 0 {
+		timeout = min(timeout, f.Timeout)
+	}
+	x.deadline = start.Add(timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, stopFetch)
+	defer cancel()
+	r, fail := x.run(ctx, first)
+	if r != nil {
+		r.Attempts, r.Elapsed = x.attempts, time.Since(start)
+		if fail == nil && !x.expect(r.Status) {
+			fail = &host.Failure{Code: "http_status", Message: fmt.Sprintf("status %d is not among those expected: %s", r.Status, f.Expect),
+				URL: r.URL, Retryable: first.replayable() && slices.Contains(x.retry.Statuses, r.Status), Response: r}
+		}
+	}
+	return outcome(r, fail, f.URL, x.attempts)
+}
+
+func outcome(r *host.Response, fail *host.Failure, url string, attempts int) host.Outcome {
+	if fail == nil {
+		return host.Outcome{State: host.Fulfilled, Response: r}
+	}
+	fail.Attempts = attempts
+	if fail.URL == "" {
+		fail.URL = url
+	}
+	if fail.Code == "cancelled" {
+		return host.Outcome{State: host.Cancelled, Failure: fail}
+	}
+	return host.Outcome{State: host.Rejected, Failure: fail}
+}
+
+// run goes from the first hop to the last.
+func (x *exchange) run(ctx context.Context, to *hop) (*host.Response, *host.Failure) {
+	for redirects := 0; ; redirects++ {
+		r, fail := x.retried(ctx, to)
+		if fail != nil {
+			return nil, fail
+		}
+		r.Redirected = redirects > 0
+		location := sortie.Header(r.Header).Get("location")
+		if location == "" || !slices.Contains([]int{301, 302, 303, 307, 308}, r.Status) || x.f.Redirect == host.Manual {
+			return r, nil
+		}
+		if x.f.Redirect == host.Refuse {
+			return nil, bad("redirect_blocked", "the response redirects (status %d), and the request says not to follow", r.Status)
+		}
+		if redirects == x.s.limits.Redirects {
+			return nil, bad("too_many_redirects", "redirects is %d, and the response redirects once more", redirects)
+		}
+		if to, fail = to.follow(r.Status, location); fail != nil {
+			return nil, fail
+		}
+	}
+}
+
+// retried sends a hop's request until there is an answer, or a failure that no other attempt would change, or no attempt left. It waits as
+// long as the real host does at most.
+func (x *exchange) retried(ctx context.Context, to *hop) (*host.Response, *host.Failure) {
+	for {
+		x.tries++
+		r, fail := x.hop(ctx, to)
+		again, wait := false, min(x.retry.Backoff<<min(x.tries-1, 20), x.retry.MaxBackoff)
+		if fail != nil {
+			again = passing(fail.Code, to) && !slices.Contains([]string{"pool_timeout", "rate_limited", "circuit_open"}, fail.Code) ||
+				fail.Message == stopAttempt.message
+			fail.Retryable = fail.Retryable || passing(fail.Code, to)
+		} else {
+			again = slices.Contains(x.retry.Statuses, r.Status)
+			if seconds, err := strconv.Atoi(sortie.Header(r.Header).Get("retry-after")); err == nil && seconds >= 0 {
+				wait = time.Duration(seconds) * time.Second
+			}
+		}
+		if !again || !to.replayable() || x.tries >= x.retry.Attempts || wait >= time.Until(x.deadline) {
+			return r, fail
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, stopped(ctx)
+		}
+	}
+}
+
+// hop sends one request, within the budget and the slots.
+func (x *exchange) hop(ctx context.Context, to *hop) (*host.Response, *host.Failure) {
+	s := x.s
+	at := withoutFragment(to.url)
+	if fail := s.acquire(ctx); fail != nil {
+		return nil, fail
+	}
+	defer func() { <-s.slots }()
+	if fail := s.takeRequest(); fail != nil {
+		return nil, fail
+	}
+	rule := s.host.match(to.method, to.url)
+	if rule == nil {
+		s.host.t.Errorf("sortietest: no reply for %s %s; registered: %s", to.method, at, s.host.patterns())
+		return nil, &host.Failure{Code: "host_denied", Message: "no reply was registered for " + to.method + " " + at, URL: at}
+	}
+	if x.f.AttemptTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, x.f.AttemptTimeout, stopAttempt)
+		defer cancel()
+	}
+	if !to.onward { // the first request of a later hop goes on with the attempt of the one before
+		x.attempts++
+	}
+	to.onward = false
+	s.host.enter()
+	defer s.host.leave()
+	if rule.delay > 0 {
+		select {
+		case <-time.After(rule.delay):
+		case <-ctx.Done():
+			return nil, stopped(ctx)
+		}
+	}
+	r, err := rule.answer(to.request())
+	if err != nil {
+		return nil, refusal(err, at)
+	}
+	if r == nil {
+		return nil, &host.Failure{Code: "connect_error", Message: "the test's function gave neither a response nor an error", URL: at}
+	}
+	return s.take(to, r, at)
+}
+
+// acquire takes a slot of the invocation's concurrency.
+func (s *session) acquire(ctx context.Context) *host.Failure {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.PoolTimeout, stopPool)
+	defer cancel()
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return stopped(ctx)
+	}
+}
+
+func (s *session) takeRequest() *host.Failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.requests >= s.limits.Requests {
+		return &host.Failure{Code: "limit_requests", Message: fmt.Sprintf("requests is %d and %d are used up; one more was asked for", s.limits.Requests, s.requests)}
+	}
+	s.requests++
+	return nil
+}
+
+// take makes the host's response of the test's, within the limits on bytes.
+func (s *session) take(to *hop, r *sortie.Response, at string) (*host.Response, *host.Failure) {
+	body := r.Body
+	if body == nil && r.BodyReader != nil {
+		var err error
+		if body, err = io.ReadAll(r.BodyReader); err != nil {
+			return nil, &host.Failure{Code: "read_error", Message: err.Error(), URL: at}
+		}
+	}
+	if to.method == "HEAD" {
+		body = nil
+	}
+	n := int64(len(body))
+	if n > s.limits.ResponseBytes {
+		return nil, &host.Failure{Code: "response_too_large", Message: fmt.Sprintf("response_bytes is %d; the body has %d", s.limits.ResponseBytes, n), URL: at}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes+n > s.limits.TotalBytes {
+		return nil, &host.Failure{Code: "limit_bytes", Message: fmt.Sprintf("total_bytes is %d; with this response it would be %d", s.limits.TotalBytes, s.bytes+n), URL: at}
+	}
+	s.bytes += n
+	header := make(sortie.Header, len(r.Header))
+	for name, values := range r.Header {
+		if strings.EqualFold(name, "content-length") || strings.EqualFold(name, "content-encoding") {
+			continue
+		}
+		for _, v := range values {
+			header.Add(name, v)
+		}
+	}
+	status := r.Status
+	if status == 0 {
+		status = 200
+	}
+	return &host.Response{Status: status, URL: at, Header: header, Body: bytes.Clone(body)}, nil
+}
+
+// refusal makes the host's failure of an error of the test's.
+func refusal(err error, at string) *host.Failure {
+	var e *sortie.Error
+	if !errors.As(err, &e) {
+		return &host.Failure{Code: "connect_error", Message: err.Error(), URL: at}
+	}
+	return &host.Failure{Code: e.Code, Message: e.Message, URL: at, Retryable: e.Retryable}
+}
+
+func (to *hop) request() *sortie.Request {
+	header := make(sortie.Header, len(to.header))
+	for name, values := range to.header {
+		if !field.Owned(name) {
+			for _, v := range values {
+				header.Add(name, v)
+			}
+		}
+	}
+	return &sortie.Request{Method: to.method, URL: withoutFragment(to.url), Header: header, Body: to.body}
+}
