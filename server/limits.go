@@ -1,0 +1,48 @@
+package server
+
+import "time"
+
+// The server's own limits, each with its reason. What an invocation may use is the manifest's to say, not these.
+const (
+	// maxWasm is the largest module taken. A Go plugin has 3 to 10 MiB, and a deploy holds its module in memory.
+	maxWasm = 64 << 20
+	// maxManifest is the largest manifest taken; package manifest reads no more.
+	maxManifest = 256 << 10
+	// maxUpload bounds a whole deploy: the two parts, and what multipart writes around them.
+	maxUpload = maxWasm + maxManifest + 64<<10
+	// maxPartHead bounds what precedes a part's content: two lines, of which the server needs the name.
+	maxPartHead = 64 << 10
+	// uploadTime is how long a deploy's body may take to arrive: 64 MiB at 2 Mbit/s.
+	uploadTime = 5 * time.Minute
+	// deploys is how many deploys whose body is there are carried out at once; the others wait, holding their module.
+	deploys = 4
+
+	// bodyIdle is how long no byte of a request's body may come, or a client not take writeChunk of an answer, before that is given up:
+	// longer than a phone needs to change networks.
+	bodyIdle = 30 * time.Second
+	// bodyRate is how fast bodies must move on average in either direction, in bytes per second, once bodyGrace is over. Half a Mbit/s
+	// is less than any network has that people use, and ends the largest answer by default (16 MiB) in 5 minutes.
+	bodyRate = 64 << 10
+	// bodyGrace is how long a body may be slower. Most are over by then, and TCP has found its speed.
+	bodyGrace = 30 * time.Second
+	// writeChunk is what is written of an answer under one deadline.
+	writeChunk = 64 << 10
+	// drainTime is how long net/http may go on reading a body that the server didn't want, once it has been answered.
+	drainTime = time.Second
+	// bodyStart is what is set aside for a request's body before it arrives: what Content-Length claims costs a client
+	// nothing, so the buffer grows only as bytes come; see share.readAll.
+	bodyStart = 16 << 10
+
+	// loadRetry is how long the failure to load a stored version is remembered, so that callers can't keep the server
+	// compiling.
+	loadRetry = 5 * time.Second
+	// pinnedVersions is how many versions without traffic stay loaded after a caller pinned one.
+	pinnedVersions = 8
+	// closeTime is how long a version that nobody uses any more may take to give its memory back.
+	closeTime = 30 * time.Second
+
+	// readHeaderTime, idleTime and headerBytes bound a connection outside of a request; see HTTPServer.
+	readHeaderTime = 10 * time.Second
+	idleTime       = 2 * time.Minute
+	headerBytes    = 64 << 10
+)
