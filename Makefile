@@ -1,0 +1,66 @@
+# make run and make test are all that a fresh machine with Go needs; make help lists the rest.
+SHELL := /bin/bash
+GO ?= go
+LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+NESTED := sdk/go plugins examples/go-plugin examples/raw-extism
+GUESTS := plugins examples/go-plugin examples/raw-extism host/testdata/guest host/testdata/kernel
+FUZZTIME ?= 30s
+BUILD := build
+
+.PHONY: help run test test-go build download generate check lint tidy fuzz race bench-go clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+run: build ## build, and serve the demo on 127.0.0.1:8080 (ARGS='--addr HOST:PORT' or PORT=… moves it)
+	@exec $(BUILD)/sortie serve --demo $(ARGS)
+
+build: ## build build/sortie
+	@test -x $(BUILD)/sortie || echo "building $(BUILD)/sortie; the first time takes a minute or more" >&2
+	@$(GO) build -trimpath -o $(BUILD)/sortie ./server/cmd/sortie
+
+download: ## fetch every module that build and tests need
+	@$(GO) mod download
+	@for m in $(NESTED) host/testdata/guest; do (cd $$m && $(GO) mod download) || exit 1; done
+
+test: download build ## every test; after the download none uses the network
+	@$(MAKE) --no-print-directory test-go GOPROXY=off
+
+test-go: export GOPROXY := off
+test-go:
+	$(GO) vet ./...
+	$(GO) test -timeout 10m ./...
+	@for m in $(NESTED); do echo "$(GO) test in $$m" && (cd $$m && $(GO) vet ./... && $(GO) test ./...) || exit 1; done
+	@for m in $(GUESTS); do (cd $$m && GOOS=wasip1 GOARCH=wasm $(GO) vet -unsafeptr=false ./...) || exit 1; done
+
+race: ## the tests under the race detector (needs a C compiler)
+	$(GO) test -race -timeout 20m ./...
+
+generate: ## make generated files anew
+	$(GO) generate ./...
+
+check: lint tidy ## linter, formatting, tidy modules, generated files up to date
+	@$(MAKE) --no-print-directory generate
+	@test -z "$$(git status --porcelain)" || { git status --short; git diff | head -100; \
+		echo "make check: the tree isn't clean after generating: commit what changed" >&2; exit 1; }
+
+lint:
+	$(GO) run $(LINT) run ./...
+	@for m in sdk/go plugins; do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "make check: gofmt these files" >&2; exit 1; }
+
+tidy:
+	$(GO) mod tidy -diff
+	@for m in sdk/go plugins examples/go-plugin host/testdata/guest; do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@{ $(GO) list -f '{{.Dir}}' ./...; for m in sdk/go plugins; do (cd $$m && $(GO) list -f '{{.Dir}}' ./...); done; } | while read -r d; do \
+		grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go 2>/dev/null | sed 's/func //' | while read -r f; do \
+			echo "== $$f in $${d#$(CURDIR)/}" && (cd $$d && $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done || exit 1; done
+
+bench-go: ## the Go benchmarks of every package
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
