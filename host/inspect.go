@@ -77,8 +77,8 @@ func known(i rewrite.Import) error {
 	}
 }
 
-// entries is how many table entries a plugin's memory limit allows. They lie outside its memory, and count against the limit once
-// more: a plugin can have both.
+// entries is how many table entries a plugin's memory limit allows. They lie outside the plugin's memory, so an instance can take the
+// limit twice: once for its memory and once for these.
 func entries(m *manifest.Manifest) uint64 {
 	return min(uint64(m.Limits.Memory)/rewrite.EntrySize, rewrite.MaxTableEntries)
 }

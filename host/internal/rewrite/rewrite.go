@@ -1,12 +1,12 @@
-// Package rewrite reads the sections of a WebAssembly module and changes them in one pass, at deploy.
+// Package rewrite reads a WebAssembly module, refuses what would cost the host too much, and changes the rest in one pass, at deploy.
 //
-// It knows as much of the binary format (WebAssembly Core 2.0, section 5.5) as that takes: section headers, imports, exports
-// and memories. Code stays opaque bytes. A module it can't read is refused with an error that says where; whether the rest of
-// it is valid is wazero's to say.
+// It knows the whole binary format (WebAssembly Core 2.0, chapter 5, and the proposals that wazero knows), so that no count reaches
+// wazero that the bytes don't bear out, and it walks the code to estimate what compiling takes. The bounds are in bounds.go. A module
+// it can't read is refused with an error that says where; whether the rest of it is valid is wazero's to say.
 //
 //	m, err := rewrite.Parse(wasm)
 //	m.Imports            // what it asks for
-//	out := m.Redirect(func(i rewrite.Import) string { … })  // the same module with other import module names
+//	out := m.Rewrite(rewrite.Options{…})  // the same module with other import module names, bounded tables and short names
 package rewrite
 
 import (
