@@ -152,13 +152,20 @@ func (x bomb) module(n, copies int) []byte {
 	return module([]byte(typeSection), functions, []byte{4, 1, 0x70, 0, 10}, []byte{5, 1, 0, 1}, []byte{6, 1, 0x7f, 1, 0x41, 0, 0x0b}, code)
 }
 
-// most returns the largest n that the bounds let pass.
-func (x bomb) most() int {
-	low, high := 1, 2
-	for ; x.passes(high); high *= 2 {
-		low = high
+// some returns a power of four that passes, where four times as much doesn't.
+func (x bomb) some() int {
+	n := 1
+	for x.passes(4 * n) {
+		n *= 4
 	}
-	for high-low > max(low/50, 1) {
+	return n
+}
+
+// most returns about the largest n that the bounds let pass.
+func (x bomb) most() int {
+	low := x.some()
+	high := 4 * low
+	for high-low > max(low/10, 1) {
 		if mid := (low + high) / 2; x.passes(mid) {
 			low = mid
 		} else {
@@ -182,17 +189,16 @@ func TestBombs(t *testing.T) {
 			if !compiles(context.Background(), x.module(3, 2)) {
 				t.Error("wazero refuses the module")
 			}
-			n := x.most()
-			_, err := Parse(x.module(n*2, 1))
+			n := x.some()
+			_, err := Parse(x.module(4*n, 1))
 			if err == nil || !strings.Contains(err.Error(), "function 2") || !strings.Contains(err.Error(), "the bound is") {
-				t.Errorf("%d pass, for %d the error is %v", n, n*2, err)
+				t.Errorf("%d pass, for %d the error is %v", n, 4*n, err)
 			}
-			t.Logf("up to %d, %d bytes", n, len(x.module(n, 1)))
 		})
 	}
 }
 
-// BenchmarkBombs compiles the worst functions and modules that pass: go test -run - -bench Bombs -benchtime 1x
+// BenchmarkBombs compiles the worst functions that pass, and modules of a tenth of the steps that pass, or of all that are tangled: go test -run - -bench Bombs -benchtime 1x
 func BenchmarkBombs(b *testing.B) {
 	for _, x := range bombs {
 		n := x.most()
@@ -204,7 +210,7 @@ func BenchmarkBombs(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			benchmark(b, x.module(some, min(maxSteps/m.steps, (64<<20)/len(wasm))/10))
+			benchmark(b, x.module(some, min(maxSteps/m.steps/10, maxTangledSteps/(m.tangled+1), (64<<20)/len(wasm)/10)))
 		})
 	}
 }

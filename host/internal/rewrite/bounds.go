@@ -38,8 +38,10 @@ const (
 	// reached, wazero's part is too much nearly always. 6,539 in a function, of Haskell, are the most seen.
 	maxNodes = 100_000
 	// maxFunctionSteps and maxSteps bound what compiling a function, and all of them, is expected to take. See work.steps.
+	// maxTangledSteps bounds those that grow faster than a function does; few bytes can hold many.
 	maxFunctionSteps = 750_000_000
 	maxSteps         = 30_000_000_000
+	maxTangledSteps  = 4_000_000_000
 	// maxName bounds the names of functions, in bytes: wazero writes the name of each function on the stack into a trap's text.
 	// maxNames bounds the section they are in; Go's has 800 KB.
 	maxName  = 256
@@ -72,36 +74,47 @@ type work struct {
 	chains       int // over all reads of locals, the places with several ways in since it was set at most
 }
 
-// steps estimates the compiler's work, and tells what most of it is for. A step is about a nanosecond, on a CPU of 2021. The factors
-// were measured with BenchmarkBombs, on functions of one construct each; the terms follow wazero 1.12's passes. See RATIONALE.md, "How
-// is the compiler's work bounded?".
-func (w work) steps() (total int, most string) {
-	largest := -1
-	for _, term := range [...]struct {
-		steps int
-		what  string
-	}{
-		{w.weight, "instructions"},
-		{2500 * w.nodes, "blocks and branches"},
-		{1000 * w.values, "values that blocks, branches and calls carry"},
+// steps estimates the compiler's work: in all, the part that grows faster than the function does, and what most of it is for. A step
+// is about a nanosecond, on a CPU of 2021. The factors were measured with BenchmarkBombs, on functions of one construct each; the
+// terms follow wazero 1.12's passes. See RATIONALE.md, "How is the compiler's work bounded?".
+func (w work) steps() (total, tangled int, most string) {
+	tangle := [...]term{
 		{20 * w.domSteps, "blocks that follow from one another"},
-		{1000 * w.pairs, "locals and operands that live across blocks"},
 		{2 * (1 + w.loops) * w.merges, "locals that loops and branches merge"},
 		{2 * w.chains, "locals that are read many blocks after they are set"},
-	} {
-		total += term.steps
-		if term.steps > largest {
-			largest, most = term.steps, term.what
+	}
+	largest := -1
+	count := func(terms ...term) {
+		for _, t := range terms {
+			total += t.steps
+			if t.steps > largest {
+				largest, most = t.steps, t.what
+			}
 		}
 	}
-	return total, most
+	count(tangle[:]...)
+	tangled = total
+	count(
+		term{w.weight, "instructions"},
+		term{2500 * w.nodes, "blocks and branches"},
+		term{1000 * w.values, "values that blocks, branches and calls carry"},
+		term{1000 * w.pairs, "locals and operands that live across blocks"},
+	)
+	return total, tangled, most
+}
+
+// term is a part of the steps.
+type term struct {
+	steps int
+	what  string
 }
 
 // checkFunction refuses a function that is too much work, by itself or with those before it.
 func (m *Module) checkFunction(index int, w work) error {
-	steps, most := w.steps()
+	steps, tangled, most := w.steps()
 	m.locals += w.locals
 	m.steps += steps
+	m.tangled += tangled
 	switch {
 	case steps > maxFunctionSteps:
 		return fmt.Errorf("function %d takes an estimated %d steps to compile, most of them for its %s; the bound is %d",
@@ -110,6 +123,9 @@ func (m *Module) checkFunction(index int, w work) error {
 		return fmt.Errorf("the functions up to %d have %d locals; the bound is %d", index, m.locals, maxAllLocals)
 	case m.steps > maxSteps:
 		return fmt.Errorf("the functions up to %d take an estimated %d steps to compile; the bound is %d", index, m.steps, maxSteps)
+	case m.tangled > maxTangledSteps:
+		return fmt.Errorf("the functions up to %d take an estimated %d steps to compile for the way their loops, branches and locals "+
+			"depend on one another; the bound is %d", index, m.tangled, maxTangledSteps)
 	}
 	return nil
 }

@@ -140,18 +140,32 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestAllSteps checks the bound on the module with functions that are each just under theirs.
+// TestAllSteps checks the bounds on the module with functions that are each under theirs.
 func TestAllSteps(t *testing.T) {
 	t.Parallel()
-	x := bombs[0]
-	for _, x = range bombs {
-		if x.name == "nested loop with locals" {
-			break
+	for name, tc := range map[string]struct {
+		bound int
+		count func(*Module) int
+	}{
+		"nested loop with locals": {maxTangledSteps, func(m *Module) int { return m.tangled }},
+		"memory.copy":             {maxSteps, func(m *Module) int { return m.steps }},
+	} {
+		for _, x := range bombs {
+			if x.name != name {
+				continue
+			}
+			n := x.some()
+			m, err := Parse(x.module(n, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Parse(x.module(n, tc.bound/tc.count(m)-1)); err != nil {
+				t.Errorf("%s, under the bound: %v", name, err)
+			}
+			_, err = Parse(x.module(n, tc.bound/tc.count(m)+1))
+			if want := fmt.Sprintf("; the bound is %d", tc.bound); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%s, over the bound: got %v, want …%s", name, err, want)
+			}
 		}
-	}
-	n := x.most()
-	_, err := Parse(x.module(n, maxSteps/maxFunctionSteps+3))
-	if want := fmt.Sprintf("steps to compile; the bound is %d", maxSteps); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want …%s", err, want)
 	}
 }

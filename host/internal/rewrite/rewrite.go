@@ -96,6 +96,7 @@ type Module struct {
 	passiveEntries    int // of those, in passive segments
 	locals            int // of all functions
 	steps             int // the same
+	tangled           int // of these, see work.steps
 }
 
 type section struct {
