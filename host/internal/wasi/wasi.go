@@ -23,7 +23,6 @@ const (
 	eFault   = 21
 	eInval   = 28
 	eNosys   = 52
-	eNotsup  = 58
 	eSpipe   = 70
 	eventsFD = 3 // the virtual descriptor of host/ABI.md
 )
@@ -95,8 +94,7 @@ func errno(v uint64) func(*guest.Call, []uint64) {
 func onStdio(v uint64) func(*guest.Call, []uint64) {
 	return func(_ *guest.Call, stack []uint64) {
 		if uint32(stack[0]) > eventsFD {
-			v := uint64(eBadf)
-			stack[0] = v
+			stack[0] = eBadf
 			return
 		}
 		stack[0] = v
