@@ -15,6 +15,11 @@
 // a little after the one before (RFC 8305, "Happy Eyeballs"). `localhost` and
 // the names below it are never looked up: they are the loopback addresses (RFC
 // 6761, section 6.3).
+//
+// [NewCache] remembers a resolver's answers for a while. The guard is asked about
+// every address of every dial all the same.
+//
+// A [Proxy] of the operator's is asked for a tunnel to the pinned address.
 package dial
 
 import (
@@ -81,6 +86,10 @@ func New(cfg Config) *Dialer {
 // errTimeout is the cause of the context that connectTimeout ends.
 var errTimeout = errors.New("connect timeout")
 
+// Trace is how long the stages of connecting took. A stage that did not take
+// place is negative: an address isn't looked up.
+type Trace struct{ DNS, Connect time.Duration }
+
 // DialContext connects to port (1 to 65535) of host, a name or an address
 // without brackets. allow judges each address; nil allows all. It is called from
 // several goroutines, and twice for an address that is tried.
@@ -95,6 +104,23 @@ var errTimeout = errors.New("connect timeout")
 func (d *Dialer) DialContext(
 	ctx context.Context, host, port string, allow func(netip.AddrPort) error, connectTimeout time.Duration,
 ) (net.Conn, error) {
+	return d.Dial(ctx, Target{Host: host, Port: port, Allow: allow}, connectTimeout, new(Trace))
+}
+
+// Target is what is connected to.
+type Target struct {
+	Host, Port string
+	Allow      func(netip.AddrPort) error // nil allows all
+	Proxy      *Proxy                     // nil: directly
+}
+
+// Dial is [Dialer.DialContext] with a trace, which it fills in whatever happens,
+// and maybe through a proxy. The proxy is asked for the address that was
+// resolved and judged here, never for the name; where the proxy itself is, allow
+// isn't asked. What goes wrong with it is a proxy_error.
+func (d *Dialer) Dial(ctx context.Context, to Target, connectTimeout time.Duration, trace *Trace) (net.Conn, error) {
+	host, port, allow := to.Host, to.Port, to.Allow
+	trace.DNS, trace.Connect = -1, -1
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -111,7 +137,7 @@ func (d *Dialer) DialContext(
 		bounded, cancel = context.WithTimeoutCause(ctx, connectTimeout, errTimeout)
 		defer cancel()
 	}
-	conn, err := d.dial(bounded, host, uint16(number), allow)
+	conn, err := d.dial(bounded, host, uint16(number), allow, to.Proxy, trace)
 	switch {
 	case err == nil:
 		return conn, nil
@@ -127,9 +153,9 @@ func (d *Dialer) DialContext(
 }
 
 func (d *Dialer) dial(
-	ctx context.Context, host string, port uint16, allow func(netip.AddrPort) error,
+	ctx context.Context, host string, port uint16, allow func(netip.AddrPort) error, proxy *Proxy, trace *Trace,
 ) (net.Conn, error) {
-	addrs, err := d.resolve(ctx, host)
+	addrs, err := d.resolve(ctx, host, trace)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +166,11 @@ func (d *Dialer) dial(
 	allowed = interleave(allowed)
 	if len(allowed) > d.addresses {
 		allowed = allowed[:d.addresses]
+	}
+	start := time.Now()
+	defer func() { trace.Connect = time.Since(start) }()
+	if proxy != nil {
+		return d.tunnel(ctx, proxy, allowed)
 	}
 	conn, err := d.race(ctx, allowed, allow)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
 )
@@ -14,14 +15,16 @@ import (
 // resolve returns host's addresses: itself if it is one, the loopback ones for
 // localhost, else what the resolver says, each once, IPv4-mapped answers as the
 // IPv4 addresses that would be connected to.
-func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+func (d *Dialer) resolve(ctx context.Context, host string, trace *Trace) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
 	}
 	if isLocalhost(host) {
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
 	}
+	start := time.Now()
 	answer, err := d.lookup(ctx, host)
+	trace.DNS = time.Since(start)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
