@@ -28,18 +28,13 @@ func (b *buffers) put(p *[scratchSize]byte) { b.pool.Put(p) }
 type wire struct {
 	body  io.Reader
 	watch *watch // nil: the connection tells it what moves
+	total int64
 	err   error
-}
-
-func (x *exchange) wire(resp *http.Response) *wire {
-	if x.conn.Load() != nil {
-		return &wire{body: resp.Body}
-	}
-	return &wire{body: resp.Body, watch: &x.watch}
 }
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.body.Read(p)
+	w.total += int64(n)
 	if n > 0 && w.watch != nil {
 		w.watch.touch()
 	}
@@ -49,44 +44,96 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// body reads and decodes the whole body of a response, and charges it.
-func (x *exchange) body(resp *http.Response) (body []byte, decoded bool, fail *failure.Error) {
+// source is a response's body on its way to the caller: from the wire, decoded, counted and charged.
+type source struct {
+	exchange *exchange
+	wire     wire
+	decoder  *decoder  // nil: it comes as it is
+	top      io.Reader // the wire or the decoder
+	coding   string    // for messages
+	length   int64     // decoded; -1: not known beforehand
+	total    int64     // decoded bytes so far
+	fail     *failure.Error
+}
+
+// source readies the body of a response. It is nil if there is none.
+func (x *exchange) source(resp *http.Response) (*source, *failure.Error) {
 	codings, known, err := codingsOf(resp.Header)
 	if err != nil {
-		return nil, false, failure.New(failure.DecodeError, "%s", err)
+		return nil, failure.New(failure.DecodeError, "%s", err)
 	}
 	if resp.Request.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
-		return nil, false, nil // what is described isn't here
+		return nil, nil // what is described isn't here
 	}
-	plain := !known || len(codings) == 0
-	length := resp.ContentLength
-	if plain && length >= 0 {
-		if fail := x.fits(length); fail != nil {
-			return nil, false, fail
+	s := &source{exchange: x, wire: wire{body: resp.Body}, length: -1}
+	if x.conn.Load() == nil {
+		s.wire.watch = &x.watch
+	}
+	x.received = &s.wire
+	s.top = &s.wire
+	if known && len(codings) > 0 {
+		s.decoder = x.client.engine.codecs.open(codings, &s.wire, encodedAllowance(x.client.limits.responseBytes))
+		s.top, s.coding = s.decoder, resp.Header.Get("Content-Encoding")
+		return s, nil
+	}
+	if s.length = resp.ContentLength; s.length >= 0 {
+		if fail := x.fits(s.length); fail != nil {
+			return nil, fail
 		}
 	}
-	w := x.wire(resp)
-	m := &meter{r: w, exchange: x}
-	if !plain {
-		d := x.client.engine.codecs.open(codings, w, encodedAllowance(x.client.limits.responseBytes))
-		defer d.release()
-		m.r, length = d, -1
+	return s, nil
+}
+
+// release gives the decoders back.
+func (s *source) release() {
+	if s.decoder != nil {
+		s.decoder.release()
+		s.decoder = nil
 	}
-	body, err = x.client.engine.buffers.readAll(m, length)
+}
+
+// Read charges what passes.
+func (s *source) Read(p []byte) (int, error) {
+	if s.fail != nil {
+		return 0, s.fail
+	}
+	n, err := s.top.Read(p)
+	if n > 0 {
+		s.total += int64(n)
+		if most := s.exchange.client.limits.responseBytes; s.total > most {
+			s.fail = failure.New(failure.ResponseTooLarge, "response_bytes is %d; the response's body has at least %d", most, s.total)
+			return 0, s.fail
+		}
+		if s.fail = s.exchange.flight.session.budget.takeBytes(int64(n)); s.fail != nil {
+			return 0, s.fail
+		}
+	}
+	return n, err
+}
+
+// failed says what an error of Read means.
+func (s *source) failed(err error) *failure.Error {
+	x := s.exchange
 	switch {
-	case err == nil:
-		return body, !plain, nil
-	case m.fail != nil:
-		return nil, false, m.fail
-	case w.err != nil:
-		return nil, false, x.failed(w.err)
+	case s.fail != nil:
+		return s.fail
+	case s.wire.err != nil:
+		return x.failed(s.wire.err)
 	case errors.Is(err, errTooMuch):
-		return nil, false, failure.New(failure.ResponseTooLarge,
-			"response_bytes is %d; the encoded body has over %d and has not come to its end", x.client.limits.responseBytes,
-			encodedAllowance(x.client.limits.responseBytes))
+		return failure.New(failure.ResponseTooLarge, "response_bytes is %d; the encoded body has over %d and has not come to its end",
+			x.client.limits.responseBytes, encodedAllowance(x.client.limits.responseBytes))
 	}
-	return nil, false, failure.Wrap(failure.DecodeError, err, "the body is not valid %s: %s",
-		quote(resp.Header.Get("Content-Encoding")), x.client.foreign(err.Error()))
+	return failure.Wrap(failure.DecodeError, err, "the body is not valid %s: %s", quote(s.coding), x.client.foreign(err.Error()))
+}
+
+// body reads and decodes the whole body of a response, and charges it.
+func (x *exchange) body(s *source) ([]byte, *failure.Error) {
+	defer s.release()
+	body, err := x.client.engine.buffers.readAll(s, s.length)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	return body, nil
 }
 
 // fits tells beforehand whether a body of that many bytes may be read.
@@ -95,32 +142,6 @@ func (x *exchange) fits(length int64) *failure.Error {
 		return failure.New(failure.ResponseTooLarge, "response_bytes is %d; the response's body has %d", most, length)
 	}
 	return x.flight.session.budget.fitsBytes(length)
-}
-
-// meter charges what passes.
-type meter struct {
-	r        io.Reader
-	exchange *exchange
-	total    int64
-	fail     *failure.Error
-}
-
-func (m *meter) Read(p []byte) (int, error) {
-	if m.fail != nil {
-		return 0, m.fail
-	}
-	n, err := m.r.Read(p)
-	if n > 0 {
-		m.total += int64(n)
-		if most := m.exchange.client.limits.responseBytes; m.total > most {
-			m.fail = failure.New(failure.ResponseTooLarge, "response_bytes is %d; the response's body has at least %d", most, m.total)
-			return 0, m.fail
-		}
-		if m.fail = m.exchange.flight.session.budget.takeBytes(int64(n)); m.fail != nil {
-			return 0, m.fail
-		}
-	}
-	return n, err
 }
 
 // readAll reads to the end. With a known length (else -1) up to 1 MiB, that is one allocation of just that size; with none, a body that
@@ -206,7 +227,11 @@ func (x *exchange) discard(resp *http.Response) {
 	defer x.client.engine.buffers.put(scratch)
 	timer := time.AfterFunc(maxDiscardTime, func() { x.cancel(nil) })
 	defer timer.Stop()
-	w := x.wire(resp)
+	w := &wire{body: resp.Body}
+	if x.conn.Load() == nil {
+		w.watch = &x.watch
+	}
+	x.received = w
 	for n := 0; n <= maxDiscard; {
 		m, err := w.Read(scratch[:])
 		if err != nil {

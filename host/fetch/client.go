@@ -7,11 +7,13 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sortie-run/sortie/host/fetch/policy"
+	"github.com/sortie-run/sortie/host/fetch/upstream"
 	"github.com/sortie-run/sortie/host/manifest"
 )
 
@@ -22,11 +24,15 @@ type Client struct {
 	rules    int
 	limits   limits
 	retry    Retry
+	hedge    time.Duration // for requests that don't say, as in Request.Hedge
 	secrets  []secret
 	redactor *strings.Replacer // nil: nothing to hide
 
 	ctx    context.Context // ends with the client, and with it the dialling
 	cancel context.CancelFunc
+
+	origins   *upstream.Origins
+	exchanges atomic.Uint64 // numbers given
 
 	mu         sync.Mutex
 	closed     bool
@@ -61,7 +67,7 @@ func (e *Engine) Client(p Policy) (*Client, error) {
 	}
 	c := &Client{
 		engine: e, policy: compiled, rules: len(p.Rules), limits: compileLimits(p.Limits), retry: compileRetry(p.Retry),
-		secrets: secrets, redactor: redactor(secrets),
+		secrets: secrets, redactor: redactor(secrets), origins: upstream.NewOrigins(), hedge: p.Hedge,
 		sessions: make(map[*Session]struct{}), transports: make([]*transport, len(p.Rules)+1),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -80,7 +86,9 @@ func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
 	sessions := c.sessions
-	c.sessions = nil
+	if c.sessions = nil; len(sessions) > 0 {
+		c.engine.working.Add(-1)
+	}
 	c.mu.Unlock()
 	for s := range sessions {
 		s.Close()
@@ -116,7 +124,11 @@ func (c *Client) transport(d policy.Decision) (*transport, error) {
 
 func (c *Client) forget(s *Session) {
 	c.mu.Lock()
-	delete(c.sessions, s)
+	if _, ok := c.sessions[s]; ok {
+		if delete(c.sessions, s); len(c.sessions) == 0 {
+			c.engine.working.Add(-1)
+		}
+	}
 	c.mu.Unlock()
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sortie-run/sortie/host/fetch/dial"
+	"github.com/sortie-run/sortie/host/fetch/upstream"
 )
 
 // errClosed is returned by constructors of a thing whose owner has been closed.
@@ -14,13 +16,16 @@ var errClosed = errors.New("fetch: closed")
 
 // Engine is what all clients of a process share. Build it with [New].
 type Engine struct {
-	fetches  *slots
-	origins  *origins
-	dialer   *dial.Dialer
-	tls      *tls.Config
-	defaults http.Header // of requests that don't say
-	buffers  buffers
-	codecs   *codecs
+	working   atomic.Int32 // clients with open sessions
+	fetches   *fairSlots
+	origins   *origins
+	dialer    *dial.Dialer
+	upstreams *upstreams
+	rates     *upstream.Rates
+	tls       *tls.Config
+	defaults  http.Header // of requests that don't say
+	buffers   buffers
+	codecs    *codecs
 
 	mu      sync.Mutex
 	closed  bool
@@ -38,15 +43,17 @@ func New(cfg Config) *Engine {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = defaultUserAgent
 	}
-	return &Engine{
-		fetches:  newSlots(cfg.Fetches),
-		origins:  newOrigins(cfg.PerOrigin),
-		dialer:   dial.New(dial.Config{Resolver: cfg.Resolver}),
-		tls:      baseTLS(cfg.TLS),
-		defaults: defaultHeader(cfg.UserAgent),
-		codecs:   newCodecs(),
-		clients:  make(map[*Client]struct{}),
+	e := &Engine{
+		dialer:    dial.New(dial.Config{Resolver: cfg.resolver()}),
+		upstreams: newUpstreams(cfg.Upstreams),
+		rates:     upstream.NewRates(),
+		tls:       baseTLS(cfg.TLS),
+		defaults:  defaultHeader(cfg.UserAgent),
+		codecs:    newCodecs(),
+		clients:   make(map[*Client]struct{}),
 	}
+	e.fetches, e.origins = newFairSlots(cfg.Fetches, &e.working), newOrigins(cfg.PerOrigin, &e.working)
+	return e
 }
 
 // SlotsInUse returns how many requests are in flight in the process.

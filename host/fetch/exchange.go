@@ -23,21 +23,30 @@ type hop struct {
 	own      http.Header // what the guest gave, for the next hop
 	secret   []string    // names of the fields in header that are secrets
 	body     []byte
+	upload   *upload // in place of body; may be nil
 	decision policy.Decision
+	number   int         // from 0
 	onward   atomic.Bool // led to by a redirect and not sent yet
 }
 
-// replayable tells whether the hop's request may be sent more than once.
-func (h *hop) replayable() bool {
+// idempotent tells whether sending the hop's request twice does what sending it once does.
+func (h *hop) idempotent() bool {
 	return failure.Idempotent(h.method) || hasIdempotencyKey(h.header)
 }
+
+// whole tells whether all of the request can still be sent.
+func (h *hop) whole() bool { return h.upload == nil || !h.upload.touched.Load() }
+
+// replayable tells whether the hop's request may be sent more than once.
+func (h *hop) replayable() bool { return h.idempotent() && h.whole() }
 
 // reply is a response whose head was judged.
 type reply struct {
 	verdict  verdict
 	status   int
 	header   http.Header
-	body     []byte // with final
+	body     []byte  // with final
+	stream   *stream // in place of body
 	decoded  bool
 	location string        // with redirect
 	delay    time.Duration // with again: how long to wait before
@@ -54,18 +63,24 @@ const (
 
 // exchange is one request and its response: one attempt at one hop.
 type exchange struct {
-	client *Client
-	flight *flight
-	hop    *hop
-	cancel context.CancelCauseFunc
-	ctx    context.Context
-	watch  watch
-	conn   atomic.Pointer[conn] // HTTP/1.1 only
-	phase  atomic.Uint32
-	sent   atomic.Int32 // times the head went out over HTTP/2
+	client  *Client
+	flight  *flight
+	hop     *hop
+	trace   *trace // nil: not recorded
+	number  uint64 // unique in its client, from 1
+	cancel  context.CancelCauseFunc
+	ctx     context.Context
+	timer   *time.Timer // of attempt_timeout; may be nil
+	watch   watch
+	conn    atomic.Pointer[conn] // HTTP/1.1 only
+	phase   atomic.Uint32
+	headers atomic.Int32 // times the head went out over HTTP/2
 
 	reused   atomic.Bool // the connection has served another request before
 	answered atomic.Bool // a byte of the response has come
+
+	base     [2]int64 // bytes the connection had sent and received before
+	received *wire    // the response's body, once there is one
 }
 
 // The phases of an exchange, to know what an I/O error interrupted.
@@ -77,59 +92,72 @@ const (
 
 // exchange sends a hop's request, as one attempt unless the connection turns out to be none. It is charged to the budget, unless the first
 // charge was made beforehand, and waits for its slots.
-func (f *flight) exchange(ctx context.Context, h *hop) (*reply, *failure.Error) {
+func (f *flight) exchange(ctx context.Context, h *hop, hedge bool) (*reply, *failure.Error) {
 	if !f.prepaid.CompareAndSwap(true, false) {
 		if fail := f.session.budget.takeRequest(); fail != nil {
 			return nil, fail
 		}
 	}
-	engine := f.client.engine
-	held := hold{session: f.session.slots, origins: engine.origins, origin: h.url.Origin(), process: engine.fetches}
-	if err := held.acquire(ctx, f.waiting); err != nil {
+	t := f.trace(h, hedge)
+	a, fail := f.admit(ctx, h)
+	if fail != nil {
 		f.session.budget.refundRequest()
-		return nil, asStop(err)
-	}
-	defer held.release()
-	// What ends many fetches reaches one after the other, and the slots of the first mustn't pass to one that it hasn't reached yet.
-	for _, c := range [...]context.Context{f.session.ctx, f.parent, ctx} {
-		if fail := stopped(c); fail != nil {
-			f.session.budget.refundRequest()
-			return nil, fail
-		}
+		t.end(fail.Code, 0, 0, 0)
+		return nil, fail
 	}
 	f.entry.state.Store(uint32(Running))
 	if !h.onward.CompareAndSwap(true, false) { // the first request of a later hop goes on with the attempt of the one before
 		f.entry.attempts.Add(1)
 	}
-
+	if f.tries == 1 && !hedge {
+		a.origin.Requested()
+	}
 	for sent := 1; ; sent++ {
-		r, fail, again := f.send(ctx, h)
+		t.attempted(f.entry.attempts.Load())
+		start := time.Now()
+		r, fail, again := f.send(ctx, h, t)
 		if again < sent || f.session.budget.takeRequest() != nil {
+			a.sent(r, fail, time.Since(start))
+			if r != nil && r.stream != nil {
+				r.stream.held = a.held
+			} else {
+				a.held.release()
+			}
 			return r, fail
 		}
 		f.entry.attempts.Add(1)
+		t = f.trace(h, hedge)
 	}
 }
 
 // send does it once, in slots that are held. again is how often what failed in this way may be sent again, each time as an attempt
 // that is counted and charged: it says that the connection was at fault, and not what was asked of it.
-func (f *flight) send(ctx context.Context, h *hop) (r *reply, fail *failure.Error, again int) {
-	x := &exchange{client: f.client, flight: f, hop: h}
+func (f *flight) send(ctx context.Context, h *hop, trace *trace) (r *reply, fail *failure.Error, again int) {
+	x := &exchange{client: f.client, flight: f, hop: h, trace: trace, number: f.client.exchanges.Add(1)}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	defer x.cancel(nil)
 	if f.attemptTimeout > 0 {
-		timer := time.AfterFunc(f.attemptTimeout, func() { x.cancel(attemptStop(f.attemptTimeout)) })
-		defer timer.Stop()
+		x.timer = time.AfterFunc(f.attemptTimeout, func() { x.cancel(attemptStop(f.attemptTimeout)) })
 	}
 	x.watch = watch{cancel: x.cancel, read: f.client.limits.read, write: f.client.limits.write}
-	defer x.settle()
 	t, err := f.client.transport(h.decision)
 	if err != nil {
-		return nil, asStop(stopSession), 0
+		fail = asStop(stopSession)
+		x.end(fail, 0)
+		return nil, fail, 0
 	}
 	r, fail = x.run(t)
+	if fail == nil && r.stream != nil {
+		return r, nil, 0
+	}
+	defer func() {
+		decoded := 0
+		if r != nil {
+			decoded = len(r.body)
+		}
+		x.end(fail, int64(decoded))
+	}()
 	switch {
-	case fail == nil || x.ctx.Err() != nil:
+	case fail == nil || x.ctx.Err() != nil || !h.whole():
 		return r, fail, 0
 	case neverProcessed(fail.Err):
 		return nil, fail, maxUnprocessed
@@ -147,27 +175,43 @@ func (x *exchange) stale(fail *failure.Error) bool {
 		x.conn.Load() != nil && x.reused.Load() && !x.answered.Load() && x.hop.replayable()
 }
 
-// waiting bounds the wait for slots.
-func (f *flight) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
-	d := f.client.limits.pool
-	return context.WithTimeoutCause(ctx, d, poolStop(d))
-}
-
-// settle lets go of what the exchange watched.
-func (x *exchange) settle() {
+// end lets go of what the exchange holds, and completes its record.
+func (x *exchange) end(fail *failure.Error, decoded int64) {
+	if x.timer != nil {
+		x.timer.Stop()
+	}
 	x.watch.end()
+	sent, received := int64(len(x.hop.body)), int64(0)
+	if x.hop.upload != nil {
+		sent = x.hop.upload.sent.Load()
+	}
+	if x.received != nil {
+		received = x.received.total
+	}
 	if c := x.conn.Load(); c != nil {
 		c.watch.CompareAndSwap(&x.watch, nil)
+		sent, received = c.written.Load()-x.base[0], c.read.Load()-x.base[1]
 	}
+	code := Code("")
+	if fail != nil {
+		code = fail.Code
+	}
+	x.trace.end(code, sent, received, decoded)
+	x.cancel(nil)
 }
 
-func (x *exchange) run(t *transport) (*reply, *failure.Error) {
+func (x *exchange) run(t *transport) (r *reply, fail *failure.Error) {
 	resp, err := t.http.RoundTrip(x.request())
 	if err != nil {
 		return nil, x.failed(err)
 	}
-	defer resp.Body.Close()
+	defer func() {
+		if r == nil || r.stream == nil {
+			resp.Body.Close()
+		}
+	}()
 	x.receive()
+	x.trace.head(x.flight.session, resp)
 	x.flight.entry.status.Store(int32(resp.StatusCode))
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil, failure.New(failure.ProtocolError, "the server switched protocols without being asked to")
@@ -175,7 +219,7 @@ func (x *exchange) run(t *transport) (*reply, *failure.Error) {
 	if fail := checkResponseHeader(resp.Header); fail != nil {
 		return nil, fail
 	}
-	r := &reply{status: resp.StatusCode, header: resp.Header}
+	r = &reply{status: resp.StatusCode, header: resp.Header}
 	if fail := x.flight.judge(x.hop, r); fail != nil {
 		return nil, fail
 	}
@@ -183,8 +227,22 @@ func (x *exchange) run(t *transport) (*reply, *failure.Error) {
 		x.discard(resp)
 		return r, nil
 	}
-	var fail *failure.Error
-	if r.body, r.decoded, fail = x.body(resp); fail != nil {
+	return x.answer(r, resp)
+}
+
+// answer gets the body of a response that is the answer.
+func (x *exchange) answer(r *reply, resp *http.Response) (*reply, *failure.Error) {
+	src, fail := x.source(resp)
+	if fail != nil || src == nil {
+		return r, fail
+	}
+	r.decoded = src.decoder != nil
+	if x.flight.request.Stream {
+		x.watch.pause(false)
+		r.stream = &stream{flight: x.flight, exchange: x, hop: x.hop, source: src, body: resp.Body}
+		return r, nil
+	}
+	if r.body, fail = x.body(src); fail != nil {
 		return nil, fail
 	}
 	return r, nil
@@ -204,6 +262,9 @@ func (x *exchange) request() *http.Request {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	switch n := len(h.body); {
+	case h.upload != nil:
+		req.ContentLength, req.Body = h.upload.length, &sender{h.upload, x}
+		context.AfterFunc(x.ctx, h.upload.abort)
 	case n > watchedBody:
 		req.ContentLength, req.Body = int64(n), io.NopCloser(&watchedReader{bytes.NewReader(h.body), &x.watch})
 	case n > 0:
@@ -213,7 +274,7 @@ func (x *exchange) request() *http.Request {
 	default:
 		req.ContentLength, req.Body, req.TransferEncoding = -1, io.NopCloser(bytes.NewReader(nil)), identity
 	}
-	ctx := context.WithValue(x.ctx, exchangeKey{}, x.ctx)
+	ctx := context.WithValue(x.ctx, exchangeKey{}, x)
 	return req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              x.gotConn,
 		WroteHeaders:         x.wroteHeaders,
@@ -222,7 +283,7 @@ func (x *exchange) request() *http.Request {
 	}))
 }
 
-// exchangeKey is where a dial finds the context of the exchange that wants it. net/http keeps a request's values for the dial but
+// exchangeKey is where a dial finds the exchange that wants it. net/http keeps a request's values for the dial but
 // cuts it off from the request's end, hoping for another request to use the connection; no such dial may outlive its slot and its session.
 type exchangeKey struct{}
 
@@ -230,7 +291,13 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	x.reused.Store(info.Reused)
 	x.phase.Store(sending)
 	x.watch.begin(true)
-	if c := exclusive(info.Conn); c != nil {
+	c, exclusive := below(info.Conn)
+	if c == nil {
+		return
+	}
+	x.trace.connected(c.opener == x.number && !info.Reused, info.Reused)
+	if exclusive {
+		x.base = [2]int64{c.written.Load(), c.read.Load()}
 		x.conn.Store(c)
 		c.watch.Store(&x.watch)
 	}
@@ -250,7 +317,7 @@ func disguiseKeys(header http.Header) http.Header {
 
 // wroteHeaders counts what is sent again nevertheless: over HTTP/2, a request without a body that the server refused to look at.
 func (x *exchange) wroteHeaders() {
-	if x.conn.Load() != nil || x.sent.Add(1) == 1 {
+	if x.conn.Load() != nil || x.headers.Add(1) == 1 {
 		return
 	}
 	x.flight.entry.attempts.Add(1)
@@ -261,12 +328,14 @@ func (x *exchange) wroteHeaders() {
 
 func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {
 	if info.Err == nil {
+		x.trace.requestSent()
 		x.receive()
 	}
 }
 
 func (x *exchange) gotFirstByte() {
 	x.answered.Store(true)
+	x.trace.firstByte()
 	x.receive()
 }
 

@@ -40,9 +40,18 @@ import (
 
 // Config is what all clients of a process share. Zero values mean the defaults.
 type Config struct {
-	Fetches   int           // requests in flight in the process; default 1024
-	PerOrigin int           // requests in flight to one origin, over all clients; default 128
-	Resolver  dial.Resolver // nil: the system's
-	TLS       *tls.Config   // roots and client certificates; verification can't be turned off with it; nil: the system's roots
-	UserAgent string        // for requests that don't say; default "sortie"
+	Fetches   int              // requests in flight in the process; default 1024
+	PerOrigin int              // requests in flight to one origin, over all clients; default 128
+	Resolver  dial.Resolver    // nil: the system's
+	DNS       dial.CacheConfig // how long the resolver's answers are remembered; with a negative TTL they aren't
+	TLS       *tls.Config      // roots and client certificates; verification can't be turned off with it; nil: the system's roots
+	UserAgent string           // for requests that don't say; default "sortie"
+	Upstreams []Upstream       // how some origins are treated; the first that matches one counts, whole
+}
+
+func (cfg *Config) resolver() dial.Resolver {
+	if cfg.DNS.TTL < 0 {
+		return cfg.Resolver
+	}
+	return dial.NewCache(cfg.Resolver, cfg.DNS)
 }

@@ -1,8 +1,10 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -23,6 +25,7 @@ type flight struct {
 	deadline time.Time // when ctx ends at the latest
 	timer    *time.Timer
 	unlink   func() bool // from the caller's context; may be nil
+	detach   func() bool // from the group's context, of which a stream's isn't a child; may be nil
 
 	attemptTimeout time.Duration
 	retry          Retry
@@ -34,6 +37,8 @@ type flight struct {
 	tries   int // rounds of attempts begun; a hedge doesn't count
 	hops    int
 	url     *policy.URL // of the current hop; nil: it never parsed
+	upload  *upload     // may be nil
+	cookies cookies
 	entry   *entry
 
 	prepaid atomic.Bool // the first request has been charged
@@ -48,7 +53,14 @@ func newFlight(parent, caller context.Context, s *Session, r *Request) *flight {
 	f := &flight{client: c, session: s, parent: parent, request: r, method: r.Method, started: time.Now(), retry: c.retry.with(r.Retry)}
 	f.attemptTimeout = shorter(r.AttemptTimeout, c.limits.attempt)
 	f.entry = s.record(r, f.started)
-	f.ctx, f.cancel = context.WithCancelCause(parent)
+	if base := parent; r.Stream {
+		// A group's context ends with the group, and what is still being read then mustn't.
+		base = s.ctx
+		f.ctx, f.cancel = context.WithCancelCause(base)
+		f.detach = context.AfterFunc(parent, func() { f.cancel(callerStop(parent)) })
+	} else {
+		f.ctx, f.cancel = context.WithCancelCause(base)
+	}
 	timeout := shorter(r.Timeout, c.limits.timeout)
 	f.deadline = f.started.Add(timeout)
 	f.timer = time.AfterFunc(timeout, func() { f.cancel(wholeStop(timeout)) })
@@ -109,13 +121,29 @@ func (f *flight) prepare() *failure.Error {
 	if f.first, fail = f.hop(f.url, method, header, r.Body); fail != nil {
 		return fail
 	}
-	if n, most := int64(len(r.Body)), f.client.limits.requestBytes; n > most {
-		return failure.New(failure.RequestTooLarge, "request_bytes is %d; the request's body has %d", most, n)
+	if fail := f.checkBody(); fail != nil {
+		return fail
 	}
 	if fail := f.session.budget.takeRequest(); fail != nil {
 		return fail
 	}
 	f.prepaid.Store(true)
+	return nil
+}
+
+// checkBody takes over the request's body.
+func (f *flight) checkBody() *failure.Error {
+	r, most := f.request, f.client.limits.requestBytes
+	if n := max(int64(len(r.Body)), r.BodyLength); n > most {
+		return failure.New(failure.RequestTooLarge, "request_bytes is %d; the request's body has %d", most, n)
+	}
+	if r.BodyReader != nil {
+		if len(r.Body) > 0 {
+			return failure.New(failure.InvalidRequest, "the request has both a body and a body's reader")
+		}
+		f.upload = newUpload(r, most)
+		f.first.upload = f.upload
+	}
 	return nil
 }
 
@@ -154,8 +182,15 @@ func (f *flight) run() Result {
 // answer settles with a response.
 func (f *flight) answer(h *hop, r *reply) Result {
 	resp := &Response{
-		Status: r.status, Header: responseFields(r.header, r.decoded), Body: r.body,
+		Status: r.status, Header: responseFields(r.header, r.decoded), Body: r.body, Stream: f.request.Stream,
 		URL: h.url.String(), Redirected: f.hops > 0, Attempts: int(f.entry.attempts.Load()), Elapsed: time.Since(f.started),
+	}
+	if resp.Stream {
+		resp.Body, resp.decoded = nil, int64(len(r.body))
+		resp.BodyReader = io.NopCloser(bytes.NewReader(r.body))
+		if r.stream != nil {
+			resp.BodyReader = r.stream
+		}
 	}
 	if !f.expect.Match(r.status) {
 		e := f.error(h, failure.New(failure.HTTPStatus, "the status is %d; expected was %s", r.status, quote(f.expect.String())))
@@ -178,7 +213,7 @@ func (f *flight) reject(h *hop, fail *failure.Error) Result {
 func (f *flight) error(h *hop, fail *failure.Error) *Error {
 	method := f.method
 	if h != nil {
-		if method = h.method; h.replayable() {
+		if method = h.method; h.idempotent() {
 			method = "GET"
 		}
 	}
@@ -194,10 +229,45 @@ func (f *flight) error(h *hop, fail *failure.Error) *Error {
 
 func (f *flight) settle(res Result) Result {
 	f.entry.settle(res, f.hops)
+	if f.detach != nil {
+		f.detach()
+	}
+	resp := res.Response
+	if res.Err != nil {
+		resp = res.Err.Response
+	}
+	if resp == nil || !resp.Stream {
+		f.finish()
+		return res
+	}
+	if s, ok := resp.BodyReader.(*stream); ok {
+		f.adopt(s)
+		return res
+	}
+	f.streamed(nil, resp.decoded)
+	f.finish()
+	return res
+}
+
+// finish lets go of what a fetch holds when nothing of it goes on any more.
+func (f *flight) finish() {
 	f.timer.Stop()
 	if f.unlink != nil {
 		f.unlink()
 	}
+	if f.upload != nil {
+		f.upload.close()
+	} else if f.request.BodyReader != nil { // refused before it was looked at
+		_ = f.request.BodyReader.Close()
+	}
 	f.cancel(nil)
-	return res
+}
+
+// streamed completes the record of a fetch whose body was the caller's to read.
+func (f *flight) streamed(fail *failure.Error, decoded int64) {
+	if fail == nil {
+		f.entry.streamed("", "", decoded)
+		return
+	}
+	f.entry.streamed(fail.Code, f.client.clean(fail.Message), decoded)
 }

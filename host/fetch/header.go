@@ -110,16 +110,12 @@ func checkResponseHeader(header http.Header) *failure.Error {
 
 // responseFields gives a response's header to the guest. decoded leaves out what described the encoded body.
 func responseFields(header http.Header, decoded bool) []Field {
-	for _, name := range hopByHop {
-		delete(header, name)
-	}
-	if decoded {
-		delete(header, "Content-Encoding")
-		delete(header, "Content-Length")
-	}
 	var room [24]string
 	names := room[:0]
-	for name := range header {
+	for name := range header { // which a record may hold as well, so that it stays as it is
+		if slices.Contains(hopByHop[:], name) || decoded && (name == "Content-Encoding" || name == "Content-Length") {
+			continue
+		}
 		names = append(names, name)
 	}
 	slices.Sort(names)

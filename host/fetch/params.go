@@ -8,6 +8,10 @@ const (
 	defaultPerOrigin = 128
 	defaultUserAgent = "sortie"
 
+	// Of a limit that clients share, a part is kept for those that hold less than that part, if it is large enough for that to matter.
+	reservedPart  = 16
+	leastReserved = 64
+
 	// ourEncodings is what decode.go can undo, the usual ones first.
 	ourEncodings = "gzip, deflate, br, zstd"
 
@@ -17,6 +21,10 @@ const (
 	// A request's header is refused past this, before a server would answer 431.
 	maxRequestFields = 256
 	maxRequestHead   = 64 << 10
+
+	// What one hop of a redirect chain may set, and what is sent of it all. Browsers keep 180 cookies of a site, servers take 8 KiB of header.
+	maxCookies     = 180
+	maxCookieBytes = 8 << 10
 
 	// A response's header is a protocol_error past this. Browsers take 256 KiB, servers send 8 KiB at most as a rule.
 	maxResponseFields = 512

@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"time"
+
 	"github.com/sortie-run/sortie/host/manifest"
 )
 
@@ -12,6 +14,8 @@ type Policy struct {
 	// the manifest's defaults, but for AttemptTimeout, where 0 is none. If none is set, all are the manifest's defaults.
 	Limits manifest.FetchLimits
 	Retry  manifest.Retry // for requests that don't say; numbers that are all 0, and nil Statuses, mean the manifest's defaults
+
+	Hedge time.Duration // for requests that don't say, as Request.Hedge; 0: never
 
 	Private    []string // origins and CIDRs where a rule with private may reach private addresses; none: nowhere
 	HostsAllow []string // over all rules; nil: any host; empty but not nil: none

@@ -7,40 +7,134 @@ import (
 	"time"
 )
 
-// Record is what is remembered of one fetch for the invocation's report. Texts are bounded; no headers and no bodies.
+// Record is what is remembered of one fetch for the invocation's report. Texts are bounded; no bodies.
 type Record struct {
 	Method   string // at most 64 bytes of it
 	URL      string // as asked for; at most 1 KiB of it
 	State    State
 	Status   int           // of the last response; 0: there was none
-	Code     Code          // empty if fulfilled
-	Message  string        // empty if fulfilled
+	Code     Code          // empty if fulfilled, unless the body failed while the caller was reading it
+	Message  string        // likewise
 	Rule     string        // of the policy, that allowed the last hop or was the nearest to it
 	Attempts int           // retries and hedges included
 	Hops     int           // redirects followed, to a request that was sent
 	Bytes    int64         // decoded bytes of the response
+	Cache    CacheState    // of the last hop
 	Start    time.Duration // since the session began
-	Elapsed  time.Duration // from the call until it settled, or until now
+	Elapsed  time.Duration // from the call until it settled and its body was read, or until now
+
+	Exchanges []Exchange // what was sent, in the order of its sending
+}
+
+// CacheState says what the cache had to do with a response.
+type CacheState string
+
+// The cache states. A policy without a cache has none of them.
+const (
+	CacheUnused CacheState = ""            // the cache wasn't asked
+	CacheHit    CacheState = "hit"         // a stored response, or one that another fetch was just getting
+	CacheMiss   CacheState = "miss"        // nothing that could be used was stored
+	CacheFresh  CacheState = "revalidated" // the upstream confirmed a stored response (304)
+	CacheStale  CacheState = "stale"       // a stored response past its time, as stale-while-revalidate or stale-if-error allow
+)
+
+// Exchange is what is remembered of one request that was sent, or was about to be: one attempt at one hop.
+type Exchange struct {
+	Method   string
+	URL      string        // without fragment
+	Attempt  int           // of the fetch, from 1
+	Hop      int           // from 0
+	Hedge    bool          // the second of two attempts side by side
+	Status   int           // 0: no response came
+	Code     Code          // why it failed; empty: it didn't
+	Rule     string        // of the policy, that allowed it
+	Protocol string        // HTTP/1.1 or HTTP/2.0; empty: it never got a connection
+	Reused   bool          // the connection had served another request before
+	Start    time.Duration // since the session began
+	Elapsed  time.Duration // until it was over, or until now
+	Phases   Phases
+
+	Sent     int64 // bytes on the wire; over HTTP/2 of the body alone
+	Received int64 // likewise
+	Decoded  int64 // bytes of the body, decoded
+
+	// The header fields, names in lower case and sorted; credentials and secrets read [redacted]. Nil where a session's records
+	// would take too much memory with them.
+	RequestHeader, ResponseHeader []Field
+}
+
+// Phases are how long an exchange spent in what. One that did not take place is negative: a connection that is used again has no DNS,
+// Connect and TLS.
+type Phases struct {
+	Blocked time.Duration // waiting for the breaker, the rate, a slot, and a connection that another exchange was opening
+	DNS     time.Duration
+	Connect time.Duration // to the upstream or its proxy, the proxy's own handshake included
+	TLS     time.Duration
+	Send    time.Duration
+	Wait    time.Duration // from the last byte sent to the first received
+	Receive time.Duration
 }
 
 // MarshalJSON writes the record in snake case, durations as start_ms and elapsed_ms, fractions of milliseconds.
 func (r Record) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Method   string  `json:"method"`
-		URL      string  `json:"url"`
-		State    string  `json:"state"`
-		Status   int     `json:"status,omitempty"`
-		Code     Code    `json:"code,omitempty"`
-		Message  string  `json:"message,omitempty"`
-		Rule     string  `json:"rule,omitempty"`
-		Attempts int     `json:"attempts"`
-		Hops     int     `json:"hops"`
-		Bytes    int64   `json:"bytes"`
-		Start    float64 `json:"start_ms"`
-		Elapsed  float64 `json:"elapsed_ms"`
+		Method    string     `json:"method"`
+		URL       string     `json:"url"`
+		State     string     `json:"state"`
+		Status    int        `json:"status,omitempty"`
+		Code      Code       `json:"code,omitempty"`
+		Message   string     `json:"message,omitempty"`
+		Rule      string     `json:"rule,omitempty"`
+		Attempts  int        `json:"attempts"`
+		Hops      int        `json:"hops"`
+		Bytes     int64      `json:"bytes"`
+		Cache     CacheState `json:"cache,omitempty"`
+		Start     float64    `json:"start_ms"`
+		Elapsed   float64    `json:"elapsed_ms"`
+		Exchanges []Exchange `json:"exchanges"`
 	}{
-		r.Method, r.URL, r.State.String(), r.Status, r.Code, r.Message, r.Rule, r.Attempts, r.Hops, r.Bytes,
-		milliseconds(r.Start), milliseconds(r.Elapsed),
+		r.Method, r.URL, r.State.String(), r.Status, r.Code, r.Message, r.Rule, r.Attempts, r.Hops, r.Bytes, r.Cache,
+		milliseconds(r.Start), milliseconds(r.Elapsed), r.Exchanges,
+	})
+}
+
+// MarshalJSON writes the exchange as [Record.MarshalJSON] writes a record. Phases that did not take place are left out, and so are the
+// headers.
+func (x Exchange) MarshalJSON() ([]byte, error) {
+	phase := func(d time.Duration) *float64 {
+		if d < 0 {
+			return nil
+		}
+		ms := milliseconds(d)
+		return &ms
+	}
+	return json.Marshal(struct {
+		Method   string   `json:"method"`
+		URL      string   `json:"url"`
+		Attempt  int      `json:"attempt"`
+		Hop      int      `json:"hop"`
+		Hedge    bool     `json:"hedge,omitempty"`
+		Status   int      `json:"status,omitempty"`
+		Code     Code     `json:"code,omitempty"`
+		Rule     string   `json:"rule,omitempty"`
+		Protocol string   `json:"protocol,omitempty"`
+		Reused   bool     `json:"reused"`
+		Start    float64  `json:"start_ms"`
+		Elapsed  float64  `json:"elapsed_ms"`
+		Blocked  *float64 `json:"blocked_ms,omitempty"`
+		DNS      *float64 `json:"dns_ms,omitempty"`
+		Connect  *float64 `json:"connect_ms,omitempty"`
+		TLS      *float64 `json:"tls_ms,omitempty"`
+		Send     *float64 `json:"send_ms,omitempty"`
+		Wait     *float64 `json:"wait_ms,omitempty"`
+		Receive  *float64 `json:"receive_ms,omitempty"`
+		Sent     int64    `json:"sent"`
+		Received int64    `json:"received"`
+		Decoded  int64    `json:"decoded"`
+	}{
+		x.Method, x.URL, x.Attempt, x.Hop, x.Hedge, x.Status, x.Code, x.Rule, x.Protocol, x.Reused, milliseconds(x.Start), milliseconds(x.Elapsed),
+		phase(x.Phases.Blocked), phase(x.Phases.DNS), phase(x.Phases.Connect), phase(x.Phases.TLS), phase(x.Phases.Send), phase(x.Phases.Wait),
+		phase(x.Phases.Receive), x.Sent, x.Received, x.Decoded,
 	})
 }
 
@@ -54,8 +148,46 @@ type entry struct {
 	state    atomic.Uint32
 	started  time.Time
 
-	mu     sync.Mutex
-	record Record
+	streaming bool // the body is still being read; guarded by mu
+	kept      bool // its session keeps it for a report; set before anybody else knows it
+	mu        sync.Mutex
+	record    Record
+	traces    []*trace
+}
+
+// add puts a request on the record, unless the session has as many as it keeps.
+func (e *entry) add(t *trace, s *Session) bool {
+	s.mu.Lock()
+	full := s.traces >= maxRecords
+	if !full {
+		s.traces++
+	}
+	s.mu.Unlock()
+	if full {
+		return false
+	}
+	e.mu.Lock()
+	e.traces = append(e.traces, t)
+	e.mu.Unlock()
+	return true
+}
+
+// setCache notes what the cache had to do with the fetch.
+func (e *entry) setCache(c CacheState) {
+	e.mu.Lock()
+	e.record.Cache = c
+	e.mu.Unlock()
+}
+
+// streamed completes the record of a fetch whose body was read by the caller.
+func (e *entry) streamed(code Code, message string, decoded int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.streaming = false
+	e.record.Elapsed, e.record.Bytes = time.Since(e.started), decoded
+	if code != "" {
+		e.record.Code, e.record.Message = code, message
+	}
 }
 
 func (e *entry) setMethod(method string) {
@@ -84,16 +216,23 @@ func (e *entry) settle(res Result, hops int) {
 	if resp != nil {
 		r.Bytes = int64(len(resp.Body))
 	}
+	e.streaming = resp != nil && resp.Stream
 	e.state.Store(uint32(res.State))
 }
 
 // snapshot copies the record as it is now.
-func (e *entry) snapshot() Record {
+func (e *entry) snapshot(s *Session) Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.record
+	if len(e.traces) > 0 {
+		r.Exchanges = make([]Exchange, len(e.traces))
+		for i, t := range e.traces {
+			r.Exchanges[i] = t.snapshot(s.client, s.started)
+		}
+	}
 	r.State, r.Status, r.Attempts = State(e.state.Load()), int(e.status.Load()), int(e.attempts.Load())
-	if r.State < Fulfilled {
+	if r.State < Fulfilled || e.streaming {
 		r.Elapsed = time.Since(e.started)
 	}
 	return r

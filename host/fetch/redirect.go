@@ -26,8 +26,14 @@ func (f *flight) hop(u *policy.URL, method string, own http.Header, body []byte)
 		return nil, d.Err()
 	}
 	h := &hop{url: u, method: method, own: own, header: own, body: body, decision: d}
-	if len(f.client.secrets) > 0 {
+	cookies := f.cookies.header(u, own)
+	if len(f.client.secrets) > 0 || cookies != "" {
 		h.header = maps.Clone(own)
+	}
+	if cookies != "" {
+		h.header["Cookie"] = []string{cookies}
+	}
+	if len(f.client.secrets) > 0 {
 		h.secret = f.client.inject(u, h.header)
 	}
 	return h, nil
@@ -47,10 +53,11 @@ func (f *flight) next(h *hop, r *reply) (*hop, *failure.Error) {
 	}
 	f.url = u
 
-	method, body, own := h.method, h.body, maps.Clone(h.own)
+	f.cookies.take(h.url, r.header)
+	method, body, upload, own := h.method, h.body, h.upload, maps.Clone(h.own)
 	if r.status == 303 && method != http.MethodGet && method != http.MethodHead ||
 		(r.status == 301 || r.status == 302) && method == http.MethodPost {
-		method, body = http.MethodGet, nil
+		method, body, upload = http.MethodGet, nil, nil
 		maps.DeleteFunc(own, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
 	}
 	if !sameCredentials(h.url, u) {
@@ -61,10 +68,14 @@ func (f *flight) next(h *hop, r *reply) (*hop, *failure.Error) {
 			delete(own, name)
 		}
 	}
+	if !h.whole() && upload != nil { // Fetch standard, "HTTP-redirect fetch": a body without a source
+		return nil, failure.New(failure.RedirectBlocked, "the response redirects (status %d) with the request's body, which came as a stream and can't be sent again", r.status)
+	}
 	n, fail := f.hop(u, method, own, body)
 	if fail != nil {
 		return nil, fail
 	}
+	n.upload, n.number = upload, h.number+1
 	n.onward.Store(true)
 	f.hops++
 	return n, nil

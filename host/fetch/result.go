@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"io"
 	"time"
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
@@ -9,15 +10,18 @@ import (
 // Code is what went wrong, in one word; package failure lists them all.
 type Code = failure.Code
 
-// Response is a whole, decoded response.
+// Response is a decoded response.
 type Response struct {
 	Status     int
 	Header     []Field // names in lower case, sorted; without content-encoding and content-length where the body was decoded
 	Body       []byte
+	Stream     bool          // whether the body is in BodyReader, as [Request].Stream asked
+	BodyReader io.ReadCloser // the body as it arrives, decoded, within the fetch's limits and time; its errors are io.EOF and [*Error]
 	URL        string        // of the last hop, without fragment
+	decoded    int64         // bytes in BodyReader, where they are all there
 	Redirected bool          // whether there was more than one hop
 	Attempts   int           // retries and hedges included, hops not
-	Elapsed    time.Duration // from the call to the last byte, waiting included
+	Elapsed    time.Duration // from the call to the last byte, waiting included; with Stream, to the head
 }
 
 // Error is why a fetch was rejected or cancelled.

@@ -43,7 +43,7 @@ func (f *flight) retried(h *hop) (*reply, *failure.Error) {
 			if !f.mayRepeat(h, fail) {
 				return nil, fail
 			}
-			if delay = f.backoff(); !f.hasTimeFor(delay) {
+			if delay = f.backoff(); !f.hasTimeFor(delay) || !f.mayRetry(h) {
 				return nil, fail
 			}
 		case r.verdict == again:
@@ -81,7 +81,7 @@ func (f *flight) judge(h *hop, r *reply) *failure.Error {
 	if !given {
 		delay = f.backoff()
 	}
-	if f.hasTimeFor(delay) {
+	if f.hasTimeFor(delay) && f.mayRetry(h) {
 		r.verdict, r.delay = again, delay
 	}
 	return nil
@@ -160,33 +160,45 @@ type outcome struct {
 // good tells whether the other attempt isn't needed any more.
 func (o outcome) good() bool { return o.fail == nil && o.reply.verdict != again }
 
-// hedged sends a hop's request, and once more if there is no answer after the request's hedge delay. The first answer
-// wins and the other attempt is cancelled; both are counted. A failed attempt waits for the other.
+// hedged sends a hop's request, and once more if there is no answer after the hedge delay. The first answer wins and the other attempt
+// is cancelled; both are counted. A failed attempt waits for the other.
 func (f *flight) hedged(h *hop) (*reply, *failure.Error) {
-	if f.request.Hedge <= 0 || !h.replayable() {
-		return f.exchange(f.ctx, h)
+	delay := f.hedgeDelay(h)
+	if delay <= 0 {
+		return f.exchange(f.ctx, h, false)
 	}
-	ctx, cancel := context.WithCancelCause(f.ctx)
-	defer cancel(nil)
 	outcomes := make(chan outcome, 2)
-	attempt := func(first bool) {
-		r, fail := f.exchange(ctx, h)
-		outcomes <- outcome{r, fail, first}
+	attempt := func(first bool) context.CancelCauseFunc {
+		// A context each: the winner's body may be read on when the loser's is over.
+		ctx, cancel := context.WithCancelCause(f.ctx)
+		go func() {
+			r, fail := f.exchange(ctx, h, !first)
+			outcomes <- outcome{r, fail, first}
+		}()
+		return cancel
 	}
-	go attempt(true)
-	timer := time.NewTimer(f.request.Hedge)
+	cancelFirst := attempt(true)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case o := <-outcomes:
-		return o.reply, o.fail
+		return o.reply, o.fail // its context ends with the fetch's
 	case <-timer.C:
 	}
-	go attempt(false)
+	if !f.mayRetry(h) { // a hedge is a retry that doesn't wait
+		o := <-outcomes
+		return o.reply, o.fail
+	}
+	cancelSecond := attempt(false)
 
 	o := <-outcomes
 	if o.good() {
-		cancel(stopHedge)
-		<-outcomes
+		loser := cancelFirst
+		if o.first {
+			loser = cancelSecond
+		}
+		loser(stopHedge)
+		(<-outcomes).drop()
 		return o.reply, o.fail
 	}
 	other := <-outcomes
@@ -194,4 +206,26 @@ func (f *flight) hedged(h *hop) (*reply, *failure.Error) {
 		o = other
 	}
 	return o.reply, o.fail
+}
+
+// drop lets go of an answer that came as it was being cancelled.
+func (o outcome) drop() {
+	if o.reply != nil && o.reply.stream != nil {
+		o.reply.stream.abandon()
+	}
+}
+
+// hedgeDelay is how long the first attempt has before a second one goes out beside it; 0 or less: there is none.
+func (f *flight) hedgeDelay(h *hop) time.Duration {
+	delay := f.request.Hedge
+	if delay == 0 {
+		delay = f.client.hedge
+	}
+	if delay == 0 || delay == HedgeNever || h.upload != nil || !h.replayable() {
+		return 0
+	}
+	if delay == HedgeP95 {
+		delay, _ = f.p95(h)
+	}
+	return delay
 }

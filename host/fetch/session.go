@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,12 +15,14 @@ type Session struct {
 	budget  budget
 	slots   *slots
 	started time.Time
+	headers atomic.Int64 // bytes of those that the records hold
 
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup // added to under mu, and only before closed
 	entries []*entry       // of the first maxRecords fetches
 	beyond  int            // fetches past them
+	traces  int            // of all entries; guarded by mu
 }
 
 // Usage is what a session has used of its budget.
@@ -39,7 +42,9 @@ func (c *Client) Session(ctx context.Context) *Session {
 		s.closed = true
 		s.cancel(stopSession)
 	} else {
-		c.sessions[s] = struct{}{}
+		if c.sessions[s] = struct{}{}; len(c.sessions) == 1 {
+			c.engine.working.Add(1)
+		}
 	}
 	return s
 }
@@ -109,7 +114,7 @@ func (s *Session) Records() []Record {
 	s.mu.Unlock()
 	records := make([]Record, len(entries))
 	for i, e := range entries {
-		records[i] = e.snapshot()
+		records[i] = e.snapshot(s)
 	}
 	return records
 }
@@ -132,6 +137,7 @@ func (s *Session) record(r *Request, started time.Time) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.entries) < maxRecords {
+		e.kept = true
 		s.entries = append(s.entries, e)
 	} else {
 		s.beyond++
@@ -139,7 +145,7 @@ func (s *Session) record(r *Request, started time.Time) *entry {
 	return e
 }
 
-// Close cancels what is in flight and returns when all of it has stopped and given everything back. Fetches started later are
+// Close cancels what is in flight, bodies that are being read included, and returns when all of it has stopped and given everything back. Fetches started later are
 // cancelled at once. It is idempotent.
 func (s *Session) Close() {
 	s.mu.Lock()

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // slots is a counted limit with a queue: whoever came first gets the next free slot. A slot that is given back passes to the first waiter
@@ -113,19 +114,20 @@ func (s *slots) remove(w *waiter) {
 // origins holds the slots of every origin that is in use. Those that aren't are forgotten, so that a guest can't fill the memory with
 // names.
 type origins struct {
-	limit int
+	limit   int
+	working *atomic.Int32 // clients with open sessions
 
 	mu   sync.Mutex
 	open map[string]*originSlots
 }
 
 type originSlots struct {
-	slots
+	*fairSlots
 	users int // who holds or waits for a slot; guarded by origins.mu
 }
 
-func newOrigins(limit int) *origins {
-	return &origins{limit: limit, open: make(map[string]*originSlots)}
+func newOrigins(limit int, working *atomic.Int32) *origins {
+	return &origins{limit: limit, working: working, open: make(map[string]*originSlots)}
 }
 
 // enter returns the slots of an origin, to be left again.
@@ -134,7 +136,7 @@ func (o *origins) enter(origin string) *originSlots {
 	defer o.mu.Unlock()
 	s := o.open[origin]
 	if s == nil {
-		s = &originSlots{slots: slots{limit: o.limit}}
+		s = &originSlots{fairSlots: newFairSlots(o.limit, o.working)}
 		o.open[origin] = s
 	}
 	s.users++
@@ -151,38 +153,35 @@ func (o *origins) leave(origin string, s *originSlots) {
 
 // hold is one request's slots: of its session, its origin, and the process.
 type hold struct {
-	session *slots
+	party
 	origins *origins
 	origin  string
 	entered *originSlots
-	process *slots
+	process *fairSlots
 }
 
 // acquire takes all three slots or none. The order is the same for everybody, so there's no deadlock, and the scarcest is
-// taken last, so nobody sits on a process slot waiting for another. wait makes the context that bounds the waiting; it is called
+// taken last, so nobody sits on a process slot waiting for another. patient makes the context that bounds the waiting; it is called
 // only if there is any.
-func (h *hold) acquire(ctx context.Context, wait func(context.Context) (context.Context, context.CancelFunc)) error {
+func (h *hold) acquire(patient func() context.Context) error {
+	if !h.session.tryAcquire() {
+		if err := h.session.acquire(patient()); err != nil {
+			return err
+		}
+	}
 	h.entered = h.origins.enter(h.origin)
-	var waiting context.Context
-	var done context.CancelFunc
-	defer func() {
-		if done != nil {
-			done()
-		}
-	}()
-	order := [...]*slots{h.session, &h.entered.slots, h.process}
-	for i, s := range order {
-		if s.tryAcquire() {
-			continue
-		}
-		if waiting == nil {
-			waiting, done = wait(ctx)
-		}
-		if err := s.acquire(waiting); err != nil {
-			for _, taken := range order[:i] {
-				taken.release()
-			}
+	if !h.entered.tryAcquire(h.party) {
+		if err := h.entered.acquire(patient(), h.party); err != nil {
 			h.origins.leave(h.origin, h.entered)
+			h.session.release()
+			return err
+		}
+	}
+	if !h.process.tryAcquire(h.party) {
+		if err := h.process.acquire(patient(), h.party); err != nil {
+			h.entered.release(h.party)
+			h.origins.leave(h.origin, h.entered)
+			h.session.release()
 			return err
 		}
 	}
@@ -191,8 +190,8 @@ func (h *hold) acquire(ctx context.Context, wait func(context.Context) (context.
 
 // release gives all three back.
 func (h *hold) release() {
-	h.process.release()
-	h.entered.release()
+	h.process.release(h.party)
+	h.entered.release(h.party)
 	h.session.release()
 	h.origins.leave(h.origin, h.entered)
 }

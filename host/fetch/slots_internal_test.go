@@ -75,18 +75,19 @@ func TestSlotsWaitIsCancellable(t *testing.T) {
 func TestSlotsUnderFire(t *testing.T) {
 	t.Parallel()
 	const limit = 3
-	o, process := newOrigins(limit), newSlots(4)
+	o, process := newOrigins(limit, new(atomic.Int32)), newFairSlots(4, new(atomic.Int32))
 	var holding, most atomic.Int32
 	var wg sync.WaitGroup
-	for range 50 {
+	clients := []*Client{{}, {}, {}}
+	for n := range 50 {
 		session := newSlots(2)
 		for range 8 {
 			wg.Go(func() {
 				for range 20 {
 					ctx, cancel := context.WithCancel(context.Background())
 					timer := time.AfterFunc(time.Duration(rand.IntN(200))*time.Microsecond, cancel)
-					h := hold{session: session, origins: o, origin: "http://a", process: process}
-					if h.acquire(ctx, func(c context.Context) (context.Context, context.CancelFunc) { return context.WithCancel(c) }) == nil {
+					h := hold{party: party{clients[n%len(clients)], session}, origins: o, origin: "http://a", process: process}
+					if h.acquire(func() context.Context { return ctx }) == nil {
 						n := holding.Add(1)
 						for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 						}
@@ -103,7 +104,7 @@ func TestSlotsUnderFire(t *testing.T) {
 	if m := most.Load(); m > limit {
 		t.Errorf("%d held a slot of one origin at once", m)
 	}
-	if process.inUse() != 0 || process.first != nil || len(o.open) != 0 {
+	if process.inUse() != 0 || process.clients.Len() != 0 || len(o.open) != 0 {
 		t.Errorf("left over: %d process slots, %d origins", process.inUse(), len(o.open))
 	}
 }

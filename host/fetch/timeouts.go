@@ -105,6 +105,7 @@ type watch struct {
 	limit   time.Duration // of the phase
 	last    time.Time
 	writing bool
+	paused  bool
 	ended   bool
 }
 
@@ -119,7 +120,7 @@ func (w *watch) begin(writing bool) {
 	if writing {
 		w.limit = w.write
 	}
-	w.last = time.Now()
+	w.last, w.paused = time.Now(), false
 	if w.timer == nil {
 		w.timer = time.AfterFunc(w.limit, w.look)
 	} else {
@@ -132,6 +133,22 @@ func (w *watch) touch() {
 	w.mu.Lock()
 	w.last = time.Now()
 	w.mu.Unlock()
+}
+
+// pause stops the clock of a phase, unless another has begun: it isn't the upstream that is waited for.
+func (w *watch) pause(writing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = w.paused || w.writing == writing
+}
+
+// resume starts the clock anew.
+func (w *watch) resume(writing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing == writing {
+		w.last, w.paused = time.Now(), false
+	}
 }
 
 // end stops watching for good.
@@ -148,6 +165,10 @@ func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
+		return
+	}
+	if w.paused {
+		w.timer.Reset(w.limit)
 		return
 	}
 	if idle := time.Since(w.last); idle < w.limit {

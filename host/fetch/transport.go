@@ -13,7 +13,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
+	"github.com/sortie-run/sortie/host/fetch/dial"
 	"github.com/sortie-run/sortie/host/fetch/failure"
 	"github.com/sortie-run/sortie/host/fetch/policy"
 )
@@ -24,17 +26,15 @@ type transport struct {
 	client   *Client
 	decision policy.Decision
 	http     *http.Transport
-	tls      *tls.Config
 
 	mu     sync.Mutex
+	tls    map[*care]*tls.Config
 	closed bool
 	conns  map[*conn]struct{}
 }
 
 func newTransport(c *Client, d policy.Decision) *transport {
-	t := &transport{client: c, decision: d, conns: make(map[*conn]struct{})}
-	t.tls = c.engine.tls.Clone()
-	t.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	t := &transport{client: c, decision: d, tls: make(map[*care]*tls.Config), conns: make(map[*conn]struct{})}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -79,32 +79,61 @@ func (t *transport) connect(ctx context.Context, scheme, addr string) (net.Conn,
 	ctx, cancel := context.WithTimeoutCause(ctx, t.client.limits.connect, connectStop(t.client.limits.connect))
 	defer cancel()
 	defer context.AfterFunc(t.client.ctx, cancel)()
-	if x, ok := ctx.Value(exchangeKey{}).(context.Context); ok {
-		defer context.AfterFunc(x, cancel)()
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if ok {
+		defer context.AfterFunc(x.ctx, cancel)()
 	}
 
 	u, fail := policy.ParseURL(scheme + "://" + addr + "/")
 	if fail != nil {
 		return nil, fail
 	}
-	raw, err := t.client.engine.dialer.DialContext(ctx, u.Host(), u.Port(), func(a netip.AddrPort) error {
-		return t.client.policy.AddressAllowed(t.decision, u, a)
-	}, 0)
+	var trace dial.Trace
+	secure := time.Duration(-1)
+	if ok {
+		defer func() { x.trace.dialled(trace.DNS, trace.Connect, secure) }()
+	}
+	care := t.client.engine.upstreams.of(u)
+	raw, err := t.client.engine.dialer.Dial(ctx, dial.Target{
+		Host: u.Host(), Port: u.Port(), Proxy: care.proxy,
+		Allow: func(a netip.AddrPort) error { return t.client.policy.AddressAllowed(t.decision, u, a) },
+	}, 0, &trace)
 	if err != nil {
 		return nil, err
 	}
-	c, err := t.adopt(raw)
+	c, err := t.adopt(raw, x)
 	if err != nil || scheme == "http" {
 		return c, err
 	}
-	cfg := t.tls.Clone()
+	cfg := t.tlsFor(care)
 	cfg.ServerName = strings.TrimSuffix(u.Host(), ".")
 	secured := tls.Client(c, cfg)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	start := time.Now()
+	err = secured.HandshakeContext(ctx)
+	secure = time.Since(start)
+	if err != nil {
 		c.Close()
 		return nil, t.handshakeFailure(ctx, err)
 	}
 	return secured, nil
+}
+
+// tlsFor is the configuration of a connection. Sessions are resumed only among those that share it: a resumed one is not asked for its
+// client certificate again.
+func (t *transport) tlsFor(care *care) *tls.Config {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	cfg := t.tls[care]
+	if cfg == nil {
+		base := care.tls
+		if base == nil {
+			base = t.client.engine.tls
+		}
+		cfg = base.Clone()
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+		t.tls[care] = cfg
+	}
+	return cfg.Clone()
 }
 
 func (t *transport) handshakeFailure(ctx context.Context, err error) error {
@@ -118,8 +147,11 @@ func (t *transport) handshakeFailure(ctx context.Context, err error) error {
 }
 
 // adopt makes a connection one of the transport's, to be closed with it.
-func (t *transport) adopt(raw net.Conn) (net.Conn, error) {
+func (t *transport) adopt(raw net.Conn, x *exchange) (net.Conn, error) {
 	c := &conn{Conn: raw, owner: t}
+	if x != nil {
+		c.opener = x.number
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -146,13 +178,17 @@ func (t *transport) close() {
 // conn reports the bytes that pass to the watch of the exchange that uses it, if it is the only one (HTTP/1.1).
 type conn struct {
 	net.Conn
-	owner *transport
-	watch atomic.Pointer[watch]
+	owner   *transport
+	opener  uint64 // the number of the exchange for which it was opened
+	watch   atomic.Pointer[watch]
+	read    atomic.Int64 // bytes
+	written atomic.Int64
 }
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
+		c.read.Add(int64(n))
 		c.progress()
 	}
 	return n, err
@@ -166,6 +202,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		n, err := c.Conn.Write(piece)
 		written += n
 		if n > 0 {
+			c.written.Add(int64(n))
 			c.progress()
 		}
 		if err != nil || written == len(p) {
@@ -187,14 +224,14 @@ func (c *conn) progress() {
 	}
 }
 
-// exclusive returns the conn below an HTTP/1.1 connection of net/http, or nil: the bytes of HTTP/2 may be those of another exchange.
-func exclusive(nc net.Conn) *conn {
+// below returns the conn below a connection of net/http, and whether one exchange has it for itself: over HTTP/2, its bytes may be those
+// of another.
+func below(nc net.Conn) (c *conn, exclusive bool) {
+	exclusive = true
 	if secured, ok := nc.(*tls.Conn); ok {
-		if secured.ConnectionState().NegotiatedProtocol == "h2" {
-			return nil
-		}
+		exclusive = secured.ConnectionState().NegotiatedProtocol != "h2"
 		nc = secured.NetConn()
 	}
-	c, _ := nc.(*conn)
-	return c
+	c, _ = nc.(*conn)
+	return c, exclusive
 }
