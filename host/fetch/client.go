@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/sync/semaphore"
 
+	"github.com/sortie-run/sortie/host/fetch/cache"
 	"github.com/sortie-run/sortie/host/fetch/policy"
 	"github.com/sortie-run/sortie/host/fetch/upstream"
 	"github.com/sortie-run/sortie/host/manifest"
@@ -27,6 +29,11 @@ type Client struct {
 	hedge    time.Duration // for requests that don't say, as in Request.Hedge
 	secrets  []secret
 	redactor *strings.Replacer // nil: nothing to hide
+
+	secretFields []string     // names of the secrets' fields
+	cache        *cache.Cache // nil: none
+	coalesce     bool
+	background   *semaphore.Weighted // revalidations that nobody waits for
 
 	ctx    context.Context // ends with the client, and with it the dialling
 	cancel context.CancelFunc
@@ -70,6 +77,13 @@ func (e *Engine) Client(p Policy) (*Client, error) {
 		secrets: secrets, redactor: redactor(secrets), origins: upstream.NewOrigins(), hedge: p.Hedge,
 		sessions: make(map[*Session]struct{}), transports: make([]*transport, len(p.Rules)+1),
 	}
+	for _, s := range secrets {
+		c.secretFields = append(c.secretFields, s.header)
+	}
+	if p.Cache.enabled() {
+		c.cache, c.coalesce = cache.New(cache.Config{Bytes: p.Cache.Bytes}), p.Cache.Coalesce
+	}
+	c.background = semaphore.NewWeighted(maxBackground)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if err := e.add(c); err != nil {
 		c.cancel()

@@ -163,7 +163,7 @@ func (f *flight) run() Result {
 	f.tries = 1
 	h := f.first
 	for {
-		r, fail := f.retried(h)
+		r, fail := f.cached(h)
 		if fail != nil {
 			if h.onward.Load() { // it was never sent
 				f.hops--

@@ -12,6 +12,9 @@ const (
 	reservedPart  = 16
 	leastReserved = 64
 
+	// Stored responses that are revalidated at once without anybody waiting, by client.
+	maxBackground = 4
+
 	// ourEncodings is what decode.go can undo, the usual ones first.
 	ourEncodings = "gzip, deflate, br, zstd"
 

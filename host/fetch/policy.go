@@ -17,6 +17,8 @@ type Policy struct {
 
 	Hedge time.Duration // for requests that don't say, as Request.Hedge; 0: never
 
+	Cache Cache // none unless set
+
 	Private    []string // origins and CIDRs where a rule with private may reach private addresses; none: nowhere
 	HostsAllow []string // over all rules; nil: any host; empty but not nil: none
 	HostsDeny  []string // over all rules, and over HostsAllow

@@ -30,6 +30,7 @@ type Request struct {
 	Hedge          time.Duration // after this long without an answer a second attempt, idempotent methods only; 0: the policy's; [HedgeP95]
 	Retry          *Retry        // nil: the policy's
 	Redirect       Redirect
+	revalidate     bool   // whether what the cache has is to be confirmed in any case
 	Expect         string // as [ParseExpect] reads it; empty: any status fulfils
 }
 

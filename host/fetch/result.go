@@ -13,8 +13,8 @@ type Code = failure.Code
 // Response is a decoded response.
 type Response struct {
 	Status     int
-	Header     []Field // names in lower case, sorted; without content-encoding and content-length where the body was decoded
-	Body       []byte
+	Header     []Field       // names in lower case, sorted; without content-encoding and content-length where the body was decoded
+	Body       []byte        // not to be changed: it may be the cache's
 	Stream     bool          // whether the body is in BodyReader, as [Request].Stream asked
 	BodyReader io.ReadCloser // the body as it arrives, decoded, within the fetch's limits and time; its errors are io.EOF and [*Error]
 	URL        string        // of the last hop, without fragment

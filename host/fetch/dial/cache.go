@@ -1,14 +1,13 @@
 package dial
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
-
-	"container/list"
 )
 
 // CacheConfig bounds a [Cache]. Zero values mean the defaults.
