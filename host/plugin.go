@@ -123,6 +123,12 @@ func (r *Runtime) client(name string, m *manifest.Manifest) (*fetch.Client, erro
 		Rules: m.Fetch.Allow, Limits: m.Fetch.Limits, Retry: m.Fetch.Retry,
 		Private: r.cfg.Operator.Private, HostsAllow: r.cfg.Operator.Hosts.Allow, HostsDeny: r.cfg.Operator.Hosts.Deny,
 	}
+	policy.Cache = fetch.Cache{Bytes: int64(m.Fetch.Cache.Bytes), Coalesce: m.Fetch.Cache.Coalesce}
+	if after, p95 := m.Fetch.HedgeAfter(); p95 {
+		policy.Hedge = fetch.HedgeP95
+	} else {
+		policy.Hedge = time.Duration(after)
+	}
 	for _, s := range m.Secrets {
 		secret, err := r.secret(s)
 		if err != nil {

@@ -9,6 +9,10 @@ import (
 // be.
 const ceilingFactor = 16
 
+// defaultCacheCeiling is how large a plugin's cache may be where no ceiling is
+// listed.
+const defaultCacheCeiling = 64 * Bytes(1<<20)
+
 // Clamped is a value that a manifest asked for and did not get.
 type Clamped struct {
 	Key   string `json:"key"`   // such as "fetch.limits.requests"
@@ -55,6 +59,9 @@ func (o *Operator) ceiling(a amount) (int64, bool) {
 	documented := a.get(Default().amounts()) * ceilingFactor
 	if documented == 0 && a.none {
 		return 0, false
+	}
+	if a.key == "fetch.cache.bytes" { // off by default, and sixteen times that is off as well
+		documented = int64(defaultCacheCeiling)
 	}
 	// An operator whose own default is higher means it.
 	return max(documented, a.get(o.Defaults.amounts())), true

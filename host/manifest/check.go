@@ -66,6 +66,7 @@ func (c *checker) manifest(m *Manifest) {
 	c.oneOf("isolation", m.Isolation, IsolationFresh, IsolationPooled)
 	c.amounts(m)
 	m.Fetch.Retry.Statuses = c.statuses(m.Fetch.Retry.Statuses)
+	m.Fetch.Hedge = c.hedge(m.Fetch.Hedge)
 	for i := range m.Fetch.Allow {
 		c.rule(&m.Fetch.Allow[i], item("fetch.allow", i))
 	}
@@ -147,6 +148,22 @@ func (c *checker) statuses(list []int) []int {
 	sorted := append([]int{}, list...)
 	slices.Sort(sorted)
 	return slices.Compact(sorted)
+}
+
+// hedge checks a hedge's delay, and writes it as durations are written.
+func (c *checker) hedge(text string) string {
+	if text == "" || text == HedgeP95 {
+		return text
+	}
+	d, err := ParseDuration(text)
+	switch {
+	case err != nil:
+		c.bad("fetch.hedge", "%s is neither a duration, such as 50ms, nor p95", quote(text))
+		return text
+	case d < leastDuration || d > maxDuration:
+		c.bad("fetch.hedge", "%s; it is %s to %s, or p95", d, Duration(leastDuration), Duration(maxDuration))
+	}
+	return d.String()
 }
 
 func (c *checker) rule(r *Rule, key string) {

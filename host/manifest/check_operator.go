@@ -46,6 +46,13 @@ func (c *checker) operator(o *Operator) {
 		c.operatorSecret(name, &s, child("secrets", name))
 		o.Secrets[name] = s
 	}
+	if len(o.Upstreams) > maxItems {
+		c.bad("upstreams", "%d upstreams; %d is the most", len(o.Upstreams), maxItems)
+	}
+	for i := range o.Upstreams {
+		c.upstream(&o.Upstreams[i], item("upstreams", i))
+	}
+	c.dns(&o.DNS)
 	c.process(&o.Process)
 	c.oneOf("log.level", o.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", o.Log.Format, "json", "text")

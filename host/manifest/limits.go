@@ -60,17 +60,18 @@ type amounts struct {
 	fetch               *FetchLimits
 	attempts            *int
 	backoff, maxBackoff *Duration
+	cache               *Bytes
 	limits              *Limits
 }
 
 func (m *Manifest) amounts() amounts {
 	r := &m.Fetch.Retry
-	return amounts{&m.Fetch.Limits, &r.Attempts, &r.Backoff, &r.MaxBackoff, &m.Limits}
+	return amounts{&m.Fetch.Limits, &r.Attempts, &r.Backoff, &r.MaxBackoff, &m.Fetch.Cache.Bytes, &m.Limits}
 }
 
 func (c *Ceilings) amounts() amounts {
 	r := &c.Fetch.Retry
-	return amounts{&c.Fetch.Limits, &r.Attempts, &r.Backoff, &r.MaxBackoff, &c.Limits}
+	return amounts{&c.Fetch.Limits, &r.Attempts, &r.Backoff, &r.MaxBackoff, &c.Fetch.Cache.Bytes, &c.Limits}
 }
 
 // amount is one number that a manifest asks for and a ceiling bounds. Its
@@ -142,6 +143,7 @@ func amountTable() []amount {
 		counted("fetch.retry.attempts", 1, func(a amounts) *int { return a.attempts }),
 		lasting("fetch.retry.backoff", 0, func(a amounts) *Duration { return a.backoff }),
 		lasting("fetch.retry.max_backoff", 0, func(a amounts) *Duration { return a.maxBackoff }),
+		sized("fetch.cache.bytes", 0, func(a amounts) *Bytes { return a.cache }),
 		lasting("limits.wall", leastDuration, func(a amounts) *Duration { return &a.limits.Wall }),
 		lasting("limits.stream", leastDuration, func(a amounts) *Duration { return &a.limits.Stream }),
 		lasting("limits.cpu", leastDuration, func(a amounts) *Duration { return &a.limits.CPU }),

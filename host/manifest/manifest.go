@@ -67,6 +67,32 @@ type Fetch struct {
 	Limits FetchLimits `yaml:"limits" json:"limits"`
 	// Retrying, for fetches that don't say.
 	Retry Retry `yaml:"retry" json:"retry"`
+	// Hedging, for idempotent fetches that don't say: after this long without an answer a second attempt goes out beside the first. A duration, or `p95` for what 95 in 100 of the origin's answers take at most; empty: never.
+	Hedge string `yaml:"hedge" json:"hedge,omitempty"`
+	// The plugin's own HTTP cache.
+	Cache Cache `yaml:"cache" json:"cache,omitzero"`
+}
+
+// Cache is a private HTTP cache (RFC 9111). It is kept apart by plugin version
+// and by credentials.
+type Cache struct {
+	// The most it takes; 0 stores nothing.
+	Bytes Bytes `yaml:"bytes" json:"bytes"`
+	// Whether identical GETs under way at the same time share one response.
+	Coalesce bool `yaml:"coalesce" json:"coalesce"`
+}
+
+// HedgeP95 is the Fetch.Hedge that follows the origin's answers.
+const HedgeP95 = "p95"
+
+// HedgeAfter gives Hedge as a duration, or says that it is the 95th
+// percentile. Both zero: never.
+func (f *Fetch) HedgeAfter() (after Duration, p95 bool) {
+	if f.Hedge == HedgeP95 {
+		return 0, true
+	}
+	after, _ = ParseDuration(f.Hedge)
+	return after, false
 }
 
 // Rule allows fetches to the URLs that its pattern matches. In the file it is

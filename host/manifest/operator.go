@@ -29,6 +29,10 @@ type Operator struct {
 	Hosts Hosts `yaml:"hosts" json:"hosts"`
 	// Secrets given out to plugins, by name.
 	Secrets map[string]OperatorSecret `yaml:"secrets" json:"secrets"`
+	// How origins are treated, whichever plugin fetches from them. The first entry that matches an origin counts, whole.
+	Upstreams []Upstream `yaml:"upstreams" json:"upstreams"`
+	// How names are looked up.
+	DNS DNS `yaml:"dns" json:"dns"`
 	// Limits of the whole server process.
 	Process Process `yaml:"process" json:"process"`
 	// The server's own log.
@@ -54,6 +58,14 @@ type FetchCeilings struct {
 	Limits FetchLimits `yaml:"limits" json:"limits"`
 	// Ceilings of what a manifest has under `fetch.retry`.
 	Retry RetryCeilings `yaml:"retry" json:"retry"`
+	// Ceilings of what a manifest has under `fetch.cache`.
+	Cache CacheCeilings `yaml:"cache" json:"cache"`
+}
+
+// CacheCeilings are the ceilings of what a manifest has under fetch.cache.
+type CacheCeilings struct {
+	// The most a plugin's cache takes; 64MiB unless listed.
+	Bytes Bytes `yaml:"bytes" json:"bytes"`
 }
 
 // RetryCeilings are the ceilings of what a manifest has under fetch.retry.
@@ -139,6 +151,7 @@ func DefaultOperator() *Operator {
 			Memory:      2 << 30,
 			Drain:       30e9,
 		},
+		DNS: DNS{TTL: 10e9, Entries: 4096},
 		Log: Log{Level: "info", Format: "json"},
 	}
 }

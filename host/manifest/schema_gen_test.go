@@ -69,6 +69,11 @@ func generateOperatorSchema(t *testing.T) []byte {
 
 	property(s, "log.level").Enum = []any{"debug", "info", "warn", "error"}
 	property(s, "log.format").Enum = []any{"json", "text"}
+	upstreams := property(s, "upstreams").Items
+	upstreams.Required = []string{"match"}
+	property(upstreams, "rate").Pattern = `^[0-9]+/[smh]$`
+	property(upstreams, "tls.min_version").Enum = []any{"1.2", "1.3"}
+	property(s, "dns.entries").Minimum = "1"
 	for key, least := range map[string]json.Number{"invocations": "1", "queue": "0", "fetches": "1", "per_origin": "1"} {
 		property(s, "process."+key).Minimum = least
 	}

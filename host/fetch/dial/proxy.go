@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"time"
 
 	"golang.org/x/net/proxy"
 
@@ -127,10 +126,10 @@ func (p *Proxy) socks(ctx context.Context, raw net.Conn, addr netip.AddrPort) er
 	if err != nil {
 		return err
 	}
-	if _, err := dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", addr.String()); err != nil {
+	if _, err := dialer.(proxy.ContextDialer).DialContext(undated{ctx}, "tcp", addr.String()); err != nil {
 		return fmt.Errorf("socks5: %w", err)
 	}
-	return raw.SetDeadline(time.Time{}) // the library leaves ctx's
+	return nil
 }
 
 // given is a dialer that has its connection already.

@@ -126,9 +126,10 @@ func (a *app) hintPrivate(fetches []fetch.Record) {
 func (a *app) invoke(ctx context.Context, operator *manifest.Operator, secrets map[string]string, src host.Source, req *host.Request) (
 	res *host.Response, report *host.Report, err error,
 ) {
-	engine := fetch.New(fetch.Config{
-		Fetches: operator.Process.Fetches, PerOrigin: operator.Process.PerOrigin, UserAgent: "sortie/" + buildVersion(),
-	})
+	engine, err := newEngine(operator)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer engine.Close()
 	runtime, err := host.New(ctx, host.Config{CacheDir: a.cacheDir(), Engine: engine, Operator: operator, Secrets: secrets})
 	if err != nil {

@@ -175,9 +175,9 @@ func (s *service) open(ctx context.Context, data, token string, a *app) error {
 	if s.store, err = files.Open(filepath.Join(data, "store")); err != nil {
 		return err
 	}
-	s.engine = fetch.New(fetch.Config{
-		Fetches: s.operator.Process.Fetches, PerOrigin: s.operator.Process.PerOrigin, UserAgent: "sortie/" + buildVersion(),
-	})
+	if s.engine, err = newEngine(s.operator); err != nil {
+		return err
+	}
 	s.runtime, err = host.New(ctx, host.Config{
 		CacheDir: filepath.Join(data, "cache"), Engine: s.engine, Operator: s.operator, Secrets: secrets, Log: s.log,
 	})
@@ -192,6 +192,16 @@ func (s *service) open(ctx context.Context, data, token string, a *app) error {
 	}
 	s.http = server.HTTPServer(s.server, s.log)
 	return nil
+}
+
+// newEngine is the fetch engine that the operator's configuration asks for.
+func newEngine(operator *manifest.Operator) (*fetch.Engine, error) {
+	cfg, err := fetch.ConfigOf(operator)
+	if err != nil {
+		return nil, err
+	}
+	cfg.UserAgent = "sortie/" + buildVersion()
+	return fetch.New(cfg), nil
 }
 
 // start serves; the channel gets the error if the listener fails.
