@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 		benchUpstream(addr)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	// The faults' proxy leaves goroutines of its own behind when a toxic has closed a connection.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/stream.(*ChanWriter).Write"))
 }
 
 // patience is how long a test waits for what must happen. It is only ever spent by a test that fails.

@@ -273,7 +273,7 @@ func TestHedgedStream(t *testing.T) {
 			t.Parallel()
 			var n, gone atomic.Int32
 			handler := func(w http.ResponseWriter, r *http.Request) {
-				if n.Add(1) == 1 {
+				if r.URL.Path != "/warm" && n.Add(1) == 1 {
 					<-r.Context().Done()
 					gone.Add(1)
 					return
@@ -289,12 +289,13 @@ func TestHedgedStream(t *testing.T) {
 				url = serve(t, handler).URL
 			}
 			b := open(t, cfg, loopback())
-			resp := wantOK(t, b.do(&fetch.Request{URL: url, Stream: true, Hedge: 10 * time.Millisecond}))
+			wantOK(t, b.do(&fetch.Request{URL: url + "/warm"})) // so that the first attempt is the first to arrive
+			resp := wantOK(t, b.do(&fetch.Request{URL: url, Stream: true, Hedge: 300 * time.Millisecond}))
 			if n, err := io.Copy(io.Discard, resp.BodyReader); n != 200<<10 || err != nil {
 				t.Errorf("read %d, %v", n, err)
 			}
 			eventually(t, "the loser to go", func() bool { return gone.Load() == 1 })
-			x := b.session.Records()[0].Exchanges
+			x := b.session.Records()[1].Exchanges
 			if len(x) != 2 || x[0].Code != failure.Cancelled || x[0].Hedge || !x[1].Hedge || x[1].Attempt != 2 {
 				t.Errorf("exchanges %+v", x)
 			}

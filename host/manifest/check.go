@@ -161,7 +161,7 @@ func (c *checker) hedge(text string) string {
 		c.bad("fetch.hedge", "%s is neither a duration, such as 50ms, nor p95", quote(text))
 		return text
 	case d < leastDuration || d > maxDuration:
-		c.bad("fetch.hedge", "%s; it is %s to %s, or p95", d, leastDuration, Duration(maxDuration))
+		c.bad("fetch.hedge", "%s; it is %s to %s, or p95", d, leastDuration, maxDuration)
 	}
 	return d.String()
 }

@@ -137,7 +137,7 @@ func (c *checker) within(key string, v, least, most int) {
 
 func (c *checker) lasts(key string, d Duration) {
 	if d < leastDuration || d > maxDuration {
-		c.bad(key, "%s; it is %s to %s", d, leastDuration, Duration(maxDuration))
+		c.bad(key, "%s; it is %s to %s", d, leastDuration, maxDuration)
 	}
 }
 

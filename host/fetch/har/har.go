@@ -43,21 +43,21 @@ func Write(w io.Writer, meta Meta, records []fetch.Record) error {
 	if err != nil {
 		return err
 	}
-	out.WriteString(`{"log":`)
-	out.Write(head[:len(head)-1])
-	out.WriteString(`,"entries":[`)
+	_, _ = out.WriteString(`{"log":`)
+	_, _ = out.Write(head[:len(head)-1])
+	_, _ = out.WriteString(`,"entries":[`)
 	for i, e := range entries(meta, records) {
 		text, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
 		if i > 0 {
-			out.WriteByte(',')
+			_ = out.WriteByte(',')
 		}
-		out.WriteByte('\n')
-		out.Write(text)
+		_ = out.WriteByte('\n')
+		_, _ = out.Write(text)
 	}
-	out.WriteString("\n]}}\n")
+	_, _ = out.WriteString("\n]}}\n")
 	return out.Flush() // which has the first error of the writes before
 }
 
