@@ -28,7 +28,9 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// The faults' proxy leaves goroutines of its own behind when a toxic has closed a connection.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/stream.(*ChanWriter).Write"))
+	const proxy = "github.com/Shopify/toxiproxy/v2"
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(proxy+"/stream.(*ChanWriter).Write"), goleak.IgnoreAnyFunction(proxy+"/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction(proxy+".(*ToxicLink).read"), goleak.IgnoreAnyFunction(proxy+".(*ToxicLink).write"))
 }
 
 // patience is how long a test waits for what must happen. It is only ever spent by a test that fails.
