@@ -28,7 +28,7 @@ func TestConfigOf(t *testing.T) {
 		}
 		return fetch.ConfigOf(op)
 	}
-	cfg, err := config("upstreams: [{match: ['" + up.URL + "'], tls: {roots: '" + roots + "'}, breaker: {}, rate: 1/h, adaptive: {}, retry_budget: {}}]")
+	cfg, err := config("upstreams: [{match: ['" + up.URL + "'], tls: {roots: '" + roots + "'}, breaker: {}, rate: 1/h, adaptive: {}, retry_budget: {percent: 0, minimum: 0}}]")
 	if err != nil {
 		t.Fatal(err)
 	}

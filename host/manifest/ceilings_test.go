@@ -44,6 +44,17 @@ func TestClamp(t *testing.T) {
 			"name: ab\nlimits: {wall: 200s, cpu: 20s}",
 			[]Clamped{{"limits.wall", "3m20s", "50s"}, {"limits.cpu", "20s", "5s"}},
 		},
+		{
+			"a cache, off by default, has a ceiling of its own", "", "name: a\nfetch: {cache: {bytes: 65MiB}}",
+			[]Clamped{{"fetch.cache.bytes", "65MiB", "64MiB"}},
+		},
+		{"a ceiling of zero is no cache", "ceilings: {fetch: {cache: {bytes: 0}}}", "name: a\nfetch: {cache: {bytes: 1B}}", []Clamped{{"fetch.cache.bytes", "1B", "0B"}}},
+		{"a higher ceiling of a cache", "ceilings: {fetch: {cache: {bytes: 1GiB}}}", "name: a\nfetch: {cache: {bytes: 1GiB}}", nil},
+		{"an operator's higher default of a cache", "defaults: {fetch: {cache: {bytes: 1GiB}}}", "name: a\nfetch: {cache: {bytes: 1GiB}}", nil},
+		{
+			"a plugin's own ceiling of a cache", "ceilings: {fetch: {cache: {bytes: 1GiB}}}\nplugins: {a: {ceilings: {fetch: {cache: {bytes: 8MiB}}}}}", "name: a\nfetch: {cache: {bytes: 1GiB}}",
+			[]Clamped{{"fetch.cache.bytes", "1GiB", "8MiB"}},
+		},
 		{"public without consent", "plugins: {b: {access: public}}", "name: a\naccess: public", []Clamped{{"access", "public", "token"}}},
 		{"public with consent", "plugins: {a: {access: public}}", "name: a\naccess: public", nil},
 	} {

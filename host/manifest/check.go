@@ -160,6 +160,8 @@ func (c *checker) hedge(text string) string {
 	case err != nil:
 		c.bad("fetch.hedge", "%s is neither a duration, such as 50ms, nor p95", quote(text))
 		return text
+	case d == 0:
+		c.bad("fetch.hedge", "%s; leave it empty for no hedge at all", d)
 	case d < leastDuration || d > maxDuration:
 		c.bad("fetch.hedge", "%s; it is %s to %s, or p95", d, leastDuration, maxDuration)
 	}

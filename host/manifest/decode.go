@@ -79,6 +79,7 @@ func (d *decoder) report(e *Error) {
 	if e.File == "" {
 		e.File = d.file
 	}
+	e.Key, e.Message = withoutCredentials(e.Key), withoutCredentials(e.Message)
 	d.errs = append(d.errs, e)
 }
 
@@ -207,8 +208,13 @@ func (d *decoder) pointer(n *node, v reflect.Value, key string, depth int) {
 	target := reflect.New(v.Type().Elem())
 	if !v.IsNil() {
 		target.Elem().Set(v.Elem())
-	} else if warmup, ok := target.Interface().(*Warmup); ok {
-		*warmup = Warmup{Method: "GET", Path: "/"}
+	} else {
+		switch target := target.Interface().(type) {
+		case *Warmup:
+			*target = Warmup{Method: "GET", Path: "/"}
+		case *RetryBudget: // its zeros mean something
+			*target = RetryBudget{Percent: 20, Minimum: 100, Window: 10e9}
+		}
 	}
 	d.structure(n, target.Elem(), key, depth)
 	v.Set(target)

@@ -18,7 +18,8 @@ func TestApplyEnv(t *testing.T) {
 		"SORTIE_PROCESS__MEMORY=1GiB", "SORTIE_PROCESS__DRAIN=5s", "SORTIE_LOG__FORMAT=text", "SORTIE_LOG__LEVEL=",
 		"SORTIE_PRIVATE=http://127.0.0.1:*, 192.168.0.0/16,", "SORTIE_HOSTS__DENY=evil.test",
 		"SORTIE_CEILINGS__FETCH__LIMITS__REQUESTS=0", "SORTIE_CEILINGS__LIMITS__MEMORY=1048576",
-		"SORTIE_DEFAULTS__LIMITS__WALL=7s", "SORTIE_DEFAULTS__FETCH__ALLOW=https://a.test,https://b.test", "SORTIE_DEFAULTS__CONFIG__REGION=eu",
+		"SORTIE_DNS__TTL=0s", "SORTIE_DNS__ENTRIES=7", "SORTIE_DEFAULTS__FETCH__HEDGE=p95", "SORTIE_DEFAULTS__FETCH__CACHE__BYTES=1MiB",
+		"SORTIE_CEILINGS__FETCH__CACHE__BYTES=2MiB", "SORTIE_DEFAULTS__LIMITS__WALL=7s", "SORTIE_DEFAULTS__FETCH__ALLOW=https://a.test,https://b.test", "SORTIE_DEFAULTS__CONFIG__REGION=eu",
 		"SORTIE_PLUGINS__SEARCH_WEB__RATE=10/s",
 		"SORTIE_SECRETS__API_KEY__FILE=/run/key", "SORTIE_SECRETS__API_KEY__ALLOW=https://a.test", "SORTIE_SECRETS__API_KEY__PLUGINS=prices,search-*",
 		"SORTIE_TOKEN=x", "SORTIE_SERVER=x", "SORTIE_ADMIN_TOKEN=x", "SORTIE_CONFIG=x",
@@ -30,6 +31,9 @@ func TestApplyEnv(t *testing.T) {
 	want := Process{Invocations: 256, Queue: 9, Fetches: 8, PerOrigin: 64, Memory: 1 << 30, Drain: 5e9}
 	if o.Addr != "0.0.0.0:9000" || o.Process != want || o.Log != (Log{Level: "debug", Format: "text"}) {
 		t.Errorf("%+v", o)
+	}
+	if o.DNS != (DNS{0, 7}) || o.Defaults.Fetch.Hedge != HedgeP95 || o.Defaults.Fetch.Cache.Bytes != 1<<20 || o.Ceilings.Fetch.Cache.Bytes != 2<<20 {
+		t.Errorf("%+v, %+v, %+v", o.DNS, o.Defaults.Fetch, o.Ceilings.Fetch)
 	}
 	if diff := cmp.Diff([]string{"http://127.0.0.1:*", "192.168.0.0/16"}, o.Private); diff != "" {
 		t.Error(diff)
@@ -92,6 +96,9 @@ func TestApplyEnvErrors(t *testing.T) {
 		{"SORTIE_PRIVATE=10.0.0.0/8,x", `SORTIE_PRIVATE: private[1]: "x" is neither an origin, such as http://127.0.0.1:*, nor a CIDR, such as 10.0.0.0/8`},
 		{"SORTIE_SECRETS__K__ENV=A", "SORTIE_SECRETS__K__ENV: secrets.K.allow: missing; a secret needs `allow`, where it may be sent\n" +
 			"SORTIE_SECRETS__K__ENV: secrets.K.plugins: missing; a secret needs `plugins`, who may use it"},
+		{"SORTIE_DNS__TTL=2h", "SORTIE_DNS__TTL: dns.ttl: 2h; it is 0s to 1h"},
+		{"SORTIE_UPSTREAMS__PROXY=http://p", "SORTIE_UPSTREAMS__PROXY: upstreams: a mapping, where a list is needed"},
+		{"SORTIE_UPSTREAMS=http://user:hunter2@p", `SORTIE_UPSTREAMS: upstreams[0]: "http://…@p" is text, where a mapping is needed`},
 		{"PORT=http", `PORT: addr: "http" is not a port, 0 to 65535`},
 	} {
 		o := DefaultOperator()

@@ -3,6 +3,8 @@ package manifest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -32,6 +34,8 @@ func FuzzParse(f *testing.F) {
 	for _, tt := range manifestErrors {
 		f.Add(tt.in)
 	}
+	f.Add("fetch: {hedge: p95, cache: {bytes: 16MiB, coalesce: true}}")
+	f.Add("fetch: {hedge: 1m0s}")
 	f.Add("config: {a: &x [1, 2.5, ~, true, \"\\u0000\"], b: *x, c: !!str 1, 1: 2}\n")
 	f.Add("{\"config\":{\"a\":1e300,\"b\":-0.0,\"c\":\"\\ud800\"}}")
 	f.Fuzz(func(t *testing.T, in string) {
@@ -51,6 +55,10 @@ func FuzzParse(f *testing.F) {
 // FuzzParseOperator does the same for the operator's configuration.
 func FuzzParseOperator(f *testing.F) {
 	f.Add(seed(f, "sortie.yaml"))
+	f.Add(seed(f, "upstreams.yaml"))
+	for _, in := range hostileUpstreams() {
+		f.Add(in)
+	}
 	for _, tt := range operatorErrors {
 		f.Add(tt.in)
 	}
@@ -60,6 +68,7 @@ func FuzzParseOperator(f *testing.F) {
 			checkErrors(t, err)
 			return
 		}
+		checkUpstreams(t, o)
 		if _, _, err := o.ManifestFor("prices", nil); err != nil && len(o.Defaults.Secrets) == 0 {
 			t.Errorf("the defaults are refused: %s", err)
 		}
@@ -90,6 +99,35 @@ func FuzzParsePattern(f *testing.F) {
 			t.Errorf("%q does not cover itself", in)
 		}
 	})
+}
+
+// checkUpstreams: what is accepted can be used as it stands, is canonical, and
+// shows no password.
+func checkUpstreams(t *testing.T, o *Operator) {
+	t.Helper()
+	for _, u := range o.Upstreams {
+		if len(u.Match) == 0 || len(u.Match) != len(u.Patterns) {
+			t.Fatalf("%d matches, %d patterns", len(u.Match), len(u.Patterns))
+		}
+		for i, p := range u.Patterns {
+			if p.String() != u.Match[i] || p.Path != "" {
+				t.Errorf("%q is %#v", u.Match[i], p)
+			}
+		}
+		if a := u.Adaptive; a != nil && (a.Min < 1 || a.Initial < a.Min || a.Max < a.Initial) {
+			t.Errorf("%+v", a)
+		}
+		if u.Proxy == "" {
+			continue
+		}
+		parsed, err := url.Parse(u.Proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if password, _ := parsed.User.Password(); len(password) > 8 && strings.Contains(fmt.Sprintf("%+v", u), password) {
+			t.Errorf("%+v shows %q", u, password)
+		}
+	}
 }
 
 func checkErrors(t *testing.T, err error) {

@@ -19,6 +19,10 @@ func hostile() map[string]string {
 		"dashes":                  fill("- "),
 		"dashes on lines":         fill("-\n"),
 		"keys":                    "config:\n" + fill(" a:\n"),
+		"keys in brackets":        "config: {" + fill("a: "),
+		"keys in closed brackets": "config: ]]]]" + strings.Repeat("{a: ", 200) + strings.Repeat("}", 200),
+		"brackets on lines":       "config: {\n" + fill("a:\n") + "1}",
+		"brackets, indented":      "config: {" + strings.Repeat("a:\n", 3) + strings.Repeat("    b:\n", 6000) + "1}",
 		"open quote":              "config: \"" + fill("a "),
 		"explicit keys":           fill("? "),
 		"anchors":                 fill("&a "),
@@ -93,13 +97,48 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// hostileUpstreams gives configurations that are large or odd where the keys of
+// upstreams are.
+func hostileUpstreams() map[string]string {
+	match := strings.Repeat("\"https://*.a.test\",", maxSecretAllow)
+	return map[string]string{
+		"many upstreams":      "upstreams: [" + strings.Repeat("{match: [\"https://a.test\"]},", maxItems+1) + "]",
+		"many matches":        "upstreams: [{match: [" + match + "\"https://a.test\"]}]",
+		"laughing matches":    "private: &m [" + match + "]\nupstreams: [&u {match: *m}" + strings.Repeat(", *u", maxItems-1) + "]",
+		"a long proxy":        "upstreams: [{match: [\"https://a.test\"], proxy: \"http://" + strings.Repeat("a", maxPatternBytes) + "\"}]",
+		"a proxy in lines":    "upstreams: [{match: [\"https://a.test\"], proxy: \"http://p\\r\\nA: b\"}]",
+		"a NUL in a path":     "upstreams: [{match: [\"https://a.test\"], tls: {roots: \"a\\0b\"}}]",
+		"an upstream that is": "upstreams: [[[[]]]]",
+		"NaN":                 "upstreams: [{match: [\"https://a.test\"], breaker: {failures: .nan}}]",
+		"too many requests":   "upstreams: [{match: [\"https://a.test\"], breaker: {requests: 99999999999999999999}}]",
+	}
+}
+
+// TestHostileUpstreams: each is refused, soon and in few words.
+func TestHostileUpstreams(t *testing.T) {
+	t.Parallel()
+	for name, in := range hostileUpstreams() {
+		start := time.Now()
+		_, err := ParseOperator([]byte(in))
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s: took %s", name, took)
+		}
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+		} else if len(err.Error()) > 20_000 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
 // TestLargeButFine: the bounds leave room for what is merely large.
 func TestLargeButFine(t *testing.T) {
 	t.Parallel()
 	text := "config:\n  a: >-\n" + strings.Repeat("    word word\n\n", 5000) + "  b: |\n" + strings.Repeat("\n", 50) + strings.Repeat("    code\n      more\n", 5000)
 	seeds := "config:\n  seeds:\n" + strings.Repeat("    - https://a.test/some/page\n", 5000)
 	rules := "fetch:\n  allow:\n" + strings.Repeat("    - {url: \"https://a.test/\", methods: [GET]}\n", 1000)
-	for name, in := range map[string]string{"text": text, "seeds": seeds, "rules": rules} {
+	line := "config: {" + oneLine() + "}\nfetch: {allow: [" + strings.Repeat("{url: \"https://a.test\", methods: [GET]}, ", 500) + "]}"
+	for name, in := range map[string]string{"text": text, "seeds": seeds, "rules": rules, "one line": line} {
 		m, err := Parse([]byte(in))
 		if err != nil {
 			t.Errorf("%s: %.300s", name, err)
@@ -107,4 +146,13 @@ func TestLargeButFine(t *testing.T) {
 		}
 		roundTrip(t, m)
 	}
+}
+
+// oneLine gives a thousand keys beside each other.
+func oneLine() string {
+	var b strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&b, "k%d: %d, ", i, i)
+	}
+	return b.String()
 }

@@ -68,9 +68,9 @@ type Fetch struct {
 	// Retrying, for fetches that don't say.
 	Retry Retry `yaml:"retry" json:"retry"`
 	// Hedging, for idempotent fetches that don't say: after this long without an answer a second attempt goes out beside the first. A duration, or `p95` for what 95 in 100 of the origin's answers take at most; empty: never.
-	Hedge string `yaml:"hedge" json:"hedge,omitempty"`
+	Hedge string `yaml:"hedge" json:"hedge"`
 	// The plugin's own HTTP cache.
-	Cache Cache `yaml:"cache" json:"cache,omitzero"`
+	Cache Cache `yaml:"cache" json:"cache"`
 }
 
 // Cache is a private HTTP cache (RFC 9111). It is kept apart by plugin version

@@ -88,6 +88,22 @@ func TestParseForms(t *testing.T) {
 	roundTrip(t, first)
 }
 
+// TestParseEarlier: the canonical form of releases that knew neither hedge nor
+// cache means the same as it did.
+func TestParseEarlier(t *testing.T) {
+	t.Parallel()
+	m, err := Parse([]byte(`{"name":"a","wasm":"plugin.wasm","entry":"handle","access":"token","fetch":{"allow":[],"limits":{"requests":64},` +
+		`"retry":{"attempts":1,"backoff":"100ms","max_backoff":"2s","statuses":[408,425,429,500,502,503,504]}},"config":{},"warmup":null,"secrets":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Name = "a"
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestParseKeepsEmptyStatuses(t *testing.T) {
 	t.Parallel()
 	m, err := Parse([]byte("fetch: {retry: {attempts: 3, statuses: []}}"))
@@ -156,6 +172,13 @@ var manifestErrors = []struct{ in, want string }{
 	{"fetch: {limits: {concurrency: 0}}", "plugin.yaml:1:31: fetch.limits.concurrency: 0; it is 1 at least"},
 	{"fetch: {limits: {requests: 3000000000}}", "plugin.yaml:1:28: fetch.limits.requests: 3000000000; it is 2147483647 at most"},
 	{"fetch: {retry: {attempts: 0}}", "plugin.yaml:1:27: fetch.retry.attempts: 0; it is 1 at least"},
+	{"fetch: {hedge: p99}", `plugin.yaml:1:16: fetch.hedge: "p99" is neither a duration, such as 50ms, nor p95`},
+	{"fetch: {hedge: 0s}", "plugin.yaml:1:16: fetch.hedge: 0s; leave it empty for no hedge at all"},
+	{"fetch: {hedge: 1us}", "plugin.yaml:1:16: fetch.hedge: 1µs; it is 1ms to 8760h, or p95"},
+	{"fetch: {cache: 16MiB}", `plugin.yaml:1:16: fetch.cache: "16MiB" is text, where a mapping is needed`},
+	{"fetch: {cache: {size: 1}}", "plugin.yaml:1:17: fetch.cache.size: unknown key; the keys here are bytes, coalesce"},
+	{"fetch: {cache: {bytes: -1}}", "plugin.yaml:1:24: fetch.cache.bytes: a size can't be negative"},
+	{"fetch: {coalesce: true}", `plugin.yaml:1:9: fetch.coalesce: unknown key; did you mean "fetch.cache.coalesce"?`},
 	{"fetch: {retry: {statuses: [503, 600]}}", "plugin.yaml:1:33: fetch.retry.statuses[1]: 600; a status is 100 to 599"},
 
 	// Names and choices.

@@ -266,5 +266,9 @@ func (o *Operator) clone() *Operator {
 	c.Defaults = *o.Defaults.clone()
 	c.Plugins = maps.Clone(o.Plugins)
 	c.Secrets = maps.Clone(o.Secrets)
+	c.Upstreams = slices.Clone(o.Upstreams)
+	for i, u := range c.Upstreams {
+		c.Upstreams[i] = u.clone()
+	}
 	return &c
 }

@@ -165,6 +165,18 @@ func TestOperatorDefaults(t *testing.T) {
 	if diff := cmp.Diff(m, again); diff != "" {
 		t.Error(diff)
 	}
+	// So it is for what is off by default.
+	o.Defaults.Fetch.Hedge, o.Defaults.Fetch.Cache = HedgeP95, Cache{1 << 20, true}
+	m, _, err = o.Manifest([]byte("name: a\nfetch: {hedge: '', cache: {bytes: 0, coalesce: false}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if canonical, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err = o.Manifest(canonical); err != nil || again.Fetch.Hedge != "" || again.Fetch.Cache != (Cache{}) {
+		t.Errorf("%v, %+v", err, again.Fetch)
+	}
 	// One manifest's values are not the next one's.
 	m.Config["x"] = 2
 	o.Defaults.Fetch.Retry.Statuses = append(o.Defaults.Fetch.Retry.Statuses, 500)

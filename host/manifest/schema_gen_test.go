@@ -69,15 +69,29 @@ func generateOperatorSchema(t *testing.T) []byte {
 
 	property(s, "log.level").Enum = []any{"debug", "info", "warn", "error"}
 	property(s, "log.format").Enum = []any{"json", "text"}
-	upstreams := property(s, "upstreams").Items
-	upstreams.Required = []string{"match"}
-	property(upstreams, "rate").Pattern = `^[0-9]+/[smh]$`
-	property(upstreams, "tls.min_version").Enum = []any{"1.2", "1.3"}
-	property(s, "dns.entries").Minimum = "1"
+	constrainUpstreams(property(s, "upstreams").Items)
+	between(property(s, "dns.entries"), 1, maxNames)
 	for key, least := range map[string]json.Number{"invocations": "1", "queue": "0", "fetches": "1", "per_origin": "1"} {
 		property(s, "process."+key).Minimum = least
 	}
 	return written(t, s)
+}
+
+// constrainUpstreams adds what the types don't say to an entry of upstreams.
+func constrainUpstreams(s *jsonschema.Schema) {
+	s.Required = []string{"match"}
+	property(s, "proxy").Pattern = `^$|^([Hh][Tt][Tt][Pp][Ss]?|[Ss][Oo][Cc][Kk][Ss]5)://`
+	property(s, "rate").Pattern = `^$|^[0-9]+/[smh]$`
+	property(s, "tls.min_version").Enum = []any{"1.2", "1.3"}
+	between(property(s, "breaker.failures"), 0, maxPercent)
+	between(property(s, "retry_budget.percent"), 0, 10*maxPercent)
+	for _, key := range []string{"breaker.requests", "adaptive.initial", "adaptive.min", "adaptive.max", "retry_budget.minimum"} {
+		between(property(s, key), 0, maxCount)
+	}
+}
+
+func between(s *jsonschema.Schema, least, most int) {
+	s.Minimum, s.Maximum = json.Number(strconv.Itoa(least)), json.Number(strconv.Itoa(most))
 }
 
 // reflected gives the schema of a type with everything in place, so that each

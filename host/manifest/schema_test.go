@@ -189,6 +189,15 @@ func TestSchemaAccepts(t *testing.T) {
 		{operator, "secrets: {K: {env: A, file: B, allow: [x], plugins: [y]}}", false},
 		{operator, "defaults: {limits: {wal: 1s}}", false},
 		{operator, "log: {level: loud}", false},
+		{operator, seed(t, "upstreams.yaml"), true},
+		{operator, "upstreams: [{rate: 1/s}]", false},
+		{operator, "upstreams: [{match: [\"https://a.test\"], rate: fast}]", false},
+		{operator, "upstreams: [{match: [\"https://a.test\"], proxy: \"ftp://p\"}]", false},
+		{operator, "upstreams: [{match: [\"https://a.test\"], breaker: {failures: 101}}]", false},
+		{operator, "upstreams: [{match: [\"https://a.test\"], tls: {min_version: \"1.1\"}}]", false},
+		{operator, "dns: {entries: 0}", false},
+		{plugin, "fetch: {hedge: p95, cache: {bytes: 16MiB, coalesce: true}}", true},
+		{plugin, "fetch: {cache: {bytes: lots}}", false},
 	} {
 		if got := accepts(t, tt.schema, plainYAML(t, tt.in)); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.in, got, tt.want)

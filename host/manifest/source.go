@@ -124,9 +124,11 @@ func child(parent, key string) string {
 // item gives the key of a list's item.
 func item(parent string, i int) string { return fmt.Sprintf("%s[%d]", parent, i) }
 
-// quote shows a value in a message: in one line, and not at any length.
+// quote shows a value in a message: in one line, not at any length, and without
+// a password.
 func quote(s string) string {
 	const most = 60
+	s = withoutCredentials(s)
 	if utf8.RuneCountInString(s) > most {
 		s = string([]rune(s)[:most]) + "…"
 	}

@@ -1,11 +1,14 @@
 package manifest
 
 import (
-	"net/url"
-	"strings"
+	"slices"
+	"time"
 )
 
 // Upstream says how some origins are treated.
+//
+// Printed or written as JSON or YAML it has no credentials: those of Proxy are
+// left out.
 type Upstream struct {
 	// The origins: patterns as in a manifest's rules, without a path.
 	Match []string `yaml:"match" json:"match"`
@@ -19,7 +22,7 @@ type Upstream struct {
 	Rate string `yaml:"rate" json:"rate,omitempty"`
 	// Requests in flight that follow the origin's latency; without it, only `process.per_origin` limits them. It is kept by plugin.
 	Adaptive *Adaptive `yaml:"adaptive" json:"adaptive,omitempty"`
-	// How much may be retried; without it, ratio 0.2, minimum 100, window 10s. It is kept by plugin.
+	// How much may be retried; without it, percent 20, minimum 100, window 10s. It is kept by plugin.
 	RetryBudget *RetryBudget `yaml:"retry_budget" json:"retry_budget,omitempty"`
 	// Patterns is Match parsed; parsing fills it in.
 	Patterns []Pattern `yaml:"-" json:"-"`
@@ -43,15 +46,15 @@ type Breaker struct {
 	Failures int `yaml:"failures" json:"failures"`
 	// Of at least so many requests; 0 is 20.
 	Requests int `yaml:"requests" json:"requests"`
-	// Within this time; 0 is 10s.
+	// Within this time, an hour at most; 0 is 10s.
 	Window Duration `yaml:"window" json:"window"`
-	// How long it stays open, until a few requests try; 0 is 5s.
+	// How long it stays open, an hour at most, until a few requests try; 0 is 5s.
 	Pause Duration `yaml:"pause" json:"pause"`
 }
 
 // Adaptive bounds requests in flight by the origin's latency. What is 0 has its default.
 type Adaptive struct {
-	// The limit at first; 0 is 20.
+	// The limit at first; 0 is 20, or what of `min` to `max` is nearest.
 	Initial int `yaml:"initial" json:"initial"`
 	// The least it falls to; 0 is 1.
 	Min int `yaml:"min" json:"min"`
@@ -59,67 +62,114 @@ type Adaptive struct {
 	Max int `yaml:"max" json:"max"`
 }
 
-// RetryBudget bounds retries and hedges by what else is sent.
+// RetryBudget bounds retries and hedges by what else is sent. In a file, what
+// isn't given has its default; percent 0 and minimum 0 together are no retries.
 type RetryBudget struct {
-	// Retries as a percentage of the requests in the window.
+	// Retries as a percentage of the requests in the window; 20 unless given. With `minimum` 0 as well, 0 is no retries at all.
 	Percent int `yaml:"percent" json:"percent"`
-	// Retries in a window beside that.
+	// Retries in a window beside that; 100 unless given.
 	Minimum int `yaml:"minimum" json:"minimum"`
-	// The time looked back on; 0 is 10s.
+	// The time looked back on, an hour at most; 0 is 10s.
 	Window Duration `yaml:"window" json:"window"`
 }
 
 // DNS says how names are looked up.
 type DNS struct {
-	// How long addresses are remembered; 0 is not at all. They are judged anew at every connection.
+	// How long addresses are remembered, an hour at most; 0 is not at all. They are judged anew at every connection.
 	TTL Duration `yaml:"ttl" json:"ttl"`
 	// Names remembered at most.
 	Entries int `yaml:"entries" json:"entries"`
 }
 
-const maxPercent = 100
+// The most of what is said of upstreams: beyond it, nobody would notice that an
+// origin has recovered or moved.
+const (
+	maxPercent = 100
+	maxSpan    = Duration(time.Hour)
+	maxNames   = 1 << 20
+)
 
 // upstream checks an entry and fills in its defaults.
 func (c *checker) upstream(u *Upstream, key string) {
-	if len(u.Match) == 0 {
-		c.bad(key+".match", "missing; an upstream needs `match`, the origins it is about")
-	}
-	u.Match, u.Patterns = c.patterns(u.Match, key+".match")
-	for i, p := range u.Patterns {
-		if p.Path != "" && p.Path != "/" {
-			c.bad(item(key+".match", i), "%s has a path; it is an origin", quote(p.String()))
+	u.Match, u.Patterns = c.origins(u.Match, key+".match")
+	if u.Proxy != "" {
+		if wrong := checkProxy(u.Proxy); wrong != "" {
+			c.bad(key+".proxy", "%s", wrong)
 		}
 	}
-	c.proxy(u.Proxy, key+".proxy")
 	c.upstreamTLS(u.TLS, key+".tls")
 	if u.Rate != "" {
 		if _, _, err := ParseRate(u.Rate); err != nil {
 			c.bad(key+".rate", "%s", err)
 		}
 	}
-	if b := u.Breaker; b != nil {
-		fill(&b.Failures, 50)
-		fill(&b.Requests, 20)
-		fill(&b.Window, 10e9)
-		fill(&b.Pause, 5e9)
-		c.within(key+".breaker.failures", b.Failures, 1, maxPercent)
-		c.within(key+".breaker.requests", b.Requests, 1, maxCount)
-		c.lasts(key+".breaker.window", b.Window)
-		c.lasts(key+".breaker.pause", b.Pause)
+	if u.Breaker != nil {
+		c.breaker(u.Breaker, key+".breaker")
 	}
-	if a := u.Adaptive; a != nil {
-		fill(&a.Initial, 20)
-		fill(&a.Min, 1)
-		fill(&a.Max, 200)
-		c.within(key+".adaptive.min", a.Min, 1, maxCount)
-		c.within(key+".adaptive.max", a.Max, 1, maxCount)
-		c.within(key+".adaptive.initial", a.Initial, a.Min, a.Max)
+	if u.Adaptive != nil {
+		c.adaptive(u.Adaptive, key+".adaptive")
 	}
 	if r := u.RetryBudget; r != nil {
 		fill(&r.Window, 10e9)
 		c.within(key+".retry_budget.percent", r.Percent, 0, 10*maxPercent)
 		c.within(key+".retry_budget.minimum", r.Minimum, 0, maxCount)
 		c.lasts(key+".retry_budget.window", r.Window)
+	}
+}
+
+// origins checks patterns that have no path, and gives them in canonical form.
+func (c *checker) origins(list []string, key string) ([]string, []Pattern) {
+	switch {
+	case len(list) == 0:
+		c.bad(key, "missing; an upstream needs `match`, the origins it is about")
+	case len(list) > maxSecretAllow:
+		c.bad(key, "%d entries; %d is the most", len(list), maxSecretAllow)
+		return list, nil
+	}
+	var canonical []string
+	var parsed []Pattern
+	for i, s := range list {
+		switch p, err := ParsePattern(s); {
+		case err != nil:
+			c.bad(item(key, i), "%s", ruleMessage(s, err))
+		case p.Path != "":
+			c.bad(item(key, i), "%s has a path; it is an origin", quote(s))
+		default:
+			canonical, parsed = append(canonical, p.String()), append(parsed, p)
+		}
+	}
+	return canonical, parsed
+}
+
+func (c *checker) breaker(b *Breaker, key string) {
+	fill(&b.Failures, 50)
+	fill(&b.Requests, 20)
+	fill(&b.Window, 10e9)
+	fill(&b.Pause, 5e9)
+	c.within(key+".failures", b.Failures, 1, maxPercent)
+	c.within(key+".requests", b.Requests, 1, maxCount)
+	c.lasts(key+".window", b.Window)
+	c.lasts(key+".pause", b.Pause)
+}
+
+func (c *checker) adaptive(a *Adaptive, key string) {
+	fill(&a.Min, 1)
+	fill(&a.Max, 200)
+	c.within(key+".min", a.Min, 1, maxCount)
+	c.within(key+".max", a.Max, 1, maxCount)
+	switch {
+	case c.failedUnder(key + ".min"), c.failedUnder(key + ".max"):
+		return
+	case a.Min > a.Max && c.named(key+".max"):
+		c.bad(key+".min", "%d is more than `max`, %d", a.Min, a.Max)
+		return
+	case a.Min > a.Max:
+		c.bad(key+".min", "%d is more than `max`, which is %d unless you give it", a.Min, a.Max)
+		return
+	}
+	fill(&a.Initial, min(max(20, a.Min), a.Max))
+	if a.Initial < a.Min || a.Initial > a.Max {
+		c.bad(key+".initial", "%d; it is `min` to `max`, %d to %d", a.Initial, a.Min, a.Max)
 	}
 }
 
@@ -136,22 +186,8 @@ func (c *checker) within(key string, v, least, most int) {
 }
 
 func (c *checker) lasts(key string, d Duration) {
-	if d < leastDuration || d > maxDuration {
-		c.bad(key, "%s; it is %s to %s", d, leastDuration, maxDuration)
-	}
-}
-
-// proxy checks a proxy's URL. It may hold a password, so no message repeats it.
-func (c *checker) proxy(text, key string) {
-	if text == "" {
-		return
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" || u.Hostname() == "":
-		c.bad(key, "not a proxy; write http://, https:// or socks5:// and its host")
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-		c.bad(key, "a proxy has a scheme, a host and a port, and nothing after them")
+	if d < leastDuration || d > maxSpan {
+		c.bad(key, "%s; it is %s to %s", d, leastDuration, maxSpan)
 	}
 }
 
@@ -162,16 +198,33 @@ func (c *checker) upstreamTLS(t UpstreamTLS, key string) {
 	if t.MinVersion != "" {
 		c.oneOf(key+".min_version", t.MinVersion, "1.2", "1.3")
 	}
-	for _, file := range []string{t.Roots, t.Certificate, t.Key} {
-		if strings.ContainsRune(file, 0) {
-			c.bad(key, "a file's name has a NUL character")
+	for _, file := range []struct{ key, path string }{
+		{"roots", t.Roots}, {"certificate", t.Certificate}, {"key", t.Key},
+	} {
+		if slices.Contains([]byte(file.path), 0) {
+			c.bad(key+"."+file.key, "has a NUL character")
 		}
 	}
 }
 
 func (c *checker) dns(d *DNS) {
-	if d.TTL < 0 || d.TTL > Duration(3600e9) {
-		c.bad("dns.ttl", "%s; it is 0s to 1h", d.TTL)
+	if d.TTL < 0 || d.TTL > maxSpan {
+		c.bad("dns.ttl", "%s; it is 0s to %s", d.TTL, maxSpan)
 	}
-	c.within("dns.entries", d.Entries, 1, maxCount)
+	c.within("dns.entries", d.Entries, 1, maxNames)
+}
+
+// clone gives a copy that shares nothing.
+func (u Upstream) clone() Upstream {
+	u.Match, u.Patterns = slices.Clone(u.Match), slices.Clone(u.Patterns)
+	u.Breaker, u.Adaptive, u.RetryBudget = copied(u.Breaker), copied(u.Adaptive), copied(u.RetryBudget)
+	return u
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }

@@ -27,7 +27,7 @@ dns: {ttl: 0s}
 	if len(u.Patterns) != 2 || u.Match[0] != "https://*.example.com" || u.Patterns[0].Host != "example.com" {
 		t.Errorf("match %q, %+v", u.Match, u.Patterns)
 	}
-	if *u.Breaker != (Breaker{50, 20, 10e9, 5e9}) || *u.Adaptive != (Adaptive{20, 1, 50}) || *u.RetryBudget != (RetryBudget{10, 0, 10e9}) {
+	if *u.Breaker != (Breaker{50, 20, 10e9, 5e9}) || *u.Adaptive != (Adaptive{20, 1, 50}) || *u.RetryBudget != (RetryBudget{10, 100, 10e9}) {
 		t.Errorf("%+v %+v %+v", u.Breaker, u.Adaptive, u.RetryBudget)
 	}
 	if o.Upstreams[1].Breaker != nil || o.Upstreams[1].RetryBudget != nil || o.DNS != (DNS{0, 4096}) {
@@ -88,5 +88,63 @@ func TestHedgeAndCache(t *testing.T) {
 	}
 	if m, _, err := o.Manifest([]byte("name: a")); err != nil || m.Fetch.Cache != (Cache{}) {
 		t.Errorf("%v, %+v", err, m)
+	}
+}
+
+// TestUpstreamMessages has what an operator reads, word for word.
+func TestUpstreamMessages(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, want string }{
+		{"{rate: 1/s}", "sortie.yaml:1:13: upstreams[0].match: missing; an upstream needs `match`, the origins it is about"},
+		{"{match: [nope, \"https://a.test/x\"]}", "sortie.yaml:1:22: upstreams[0].match[0]: \"nope\": no scheme; a rule is scheme://host[:port], such as https://api.example.com\n" +
+			`sortie.yaml:1:28: upstreams[0].match[1]: "https://a.test/x" has a path; it is an origin`},
+		{`{match: ["https://a.test"], braeker: {}}`, `sortie.yaml:1:41: upstreams[0].braeker: unknown key; did you mean "breaker"?`},
+		{`{match: ["https://a.test"], breaker: {failures: 0.5}}`, `sortie.yaml:1:61: upstreams[0].breaker.failures: "0.5" is a number, where a whole number is needed`},
+		{`{match: ["https://a.test"], breaker: {window: 2h}}`, "sortie.yaml:1:59: upstreams[0].breaker.window: 2h; it is 1ms to 1h"},
+		{`{match: ["https://a.test"], breaker: {pause: 10us}}`, "sortie.yaml:1:58: upstreams[0].breaker.pause: 10µs; it is 1ms to 1h"},
+		{`{match: ["https://a.test"], adaptive: {min: 300}}`, "sortie.yaml:1:57: upstreams[0].adaptive.min: 300 is more than `max`, which is 200 unless you give it"},
+		{`{match: ["https://a.test"], adaptive: {min: 9, max: 8}}`, "sortie.yaml:1:57: upstreams[0].adaptive.min: 9 is more than `max`, 8"},
+		{`{match: ["https://a.test"], adaptive: {initial: 300}}`, "sortie.yaml:1:61: upstreams[0].adaptive.initial: 300; it is `min` to `max`, 1 to 200"},
+		{`{match: ["https://a.test"], retry_budget: {percent: 1001}}`, "sortie.yaml:1:65: upstreams[0].retry_budget.percent: 1001; it is 0 to 1000"},
+		{`{match: ["https://a.test"], tls: {min_version: 1.2}}`, `sortie.yaml:1:60: upstreams[0].tls.min_version: "1.2" is a number, where text is needed; put it in quotes`},
+		{`{match: ["https://a.test"], tls: {verify: false}}`, "sortie.yaml:1:47: upstreams[0].tls.verify: unknown key; the keys here are roots, certificate, key, min_version"},
+	} {
+		_, err := ParseOperator([]byte("upstreams: [" + tt.in + "]"))
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%s:\n got %v\nwant %s", tt.in, err, tt.want)
+		}
+	}
+}
+
+// TestAdaptiveDefaults: what isn't given fits what is.
+func TestAdaptiveDefaults(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]Adaptive{
+		"{}": {20, 1, 200}, "{max: 5}": {5, 1, 5}, "{min: 50}": {50, 50, 200}, "{min: 300, max: 400}": {300, 300, 400}, "{initial: 7}": {7, 1, 200},
+	} {
+		o, err := ParseOperator([]byte(`upstreams: [{match: ["https://a.test"], adaptive: ` + in + "}]"))
+		if err != nil || *o.Upstreams[0].Adaptive != want {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+}
+
+// TestApplyEnvKeepsUpstreams: as long as something is wrong with the
+// environment, nothing changes, however the upstreams came about.
+func TestApplyEnvKeepsUpstreams(t *testing.T) {
+	t.Parallel()
+	o := DefaultOperator()
+	o.Upstreams = []Upstream{{Match: []string{"HTTPS://A.test:443/"}, Breaker: &Breaker{}}}
+	if err := o.ApplyEnv([]string{"SORTIE_LOG__LEVEL=loud"}); err == nil {
+		t.Fatal("accepted")
+	}
+	if u := o.Upstreams[0]; u.Match[0] != "HTTPS://A.test:443/" || u.Patterns != nil || *u.Breaker != (Breaker{}) {
+		t.Errorf("%+v, %+v", u, u.Breaker)
+	}
+	if err := o.ApplyEnv([]string{"SORTIE_LOG__LEVEL=warn"}); err != nil {
+		t.Fatal(err)
+	}
+	if u := o.Upstreams[0]; u.Match[0] != "https://a.test" || len(u.Patterns) != 1 || u.Breaker.Failures != 50 {
+		t.Errorf("%+v, %+v", u, u.Breaker)
 	}
 }

@@ -101,7 +101,9 @@ func checkTokens(tokens token.Tokens) *Error {
 			if len(tk.Prev.Value) > maxKeyBytes {
 				return errorToken(tk.Prev, fmt.Sprintf("a key of %d bytes; %d is the most", len(tk.Prev.Value), maxKeyBytes))
 			}
-			blocks = nest(blocks, tk.Prev.Position.Column)
+			if flow <= 0 { // else the brackets count, and keys stand beside each other in one line
+				blocks = nest(blocks, tk.Prev.Position.Column)
+			}
 		}
 		if flow > maxDepth || len(blocks) > maxDepth {
 			return tooDeep(place{line: tk.Position.Line, column: tk.Position.Column})
