@@ -37,7 +37,9 @@ func (f *flight) cached(h *hop) (*reply, *failure.Error) {
 	case cache.Usable:
 		return f.stored(h, l.Entry, CacheStale)
 	case cache.Revalidate:
-		f.revalidateLater(h)
+		if !f.revalidateLater(h) {
+			l.Entry.Unclaim() // for the next who gets it
+		}
 		return f.stored(h, l.Entry, CacheStale)
 	case cache.Stale:
 		return f.confirmed(h, r, l.Entry)
@@ -122,10 +124,14 @@ func (f *flight) confirmed(h *hop, r *cache.Request, e *cache.Entry) (*reply, *f
 	sent := time.Now()
 	reply, fail := f.retried(asking)
 	h.onward.Store(asking.onward.Load())
+	if fail == nil && reply.status == http.StatusNotModified && len(validators) > 0 && !e.Confirms(reply.header) {
+		sent = time.Now() // that is about another version: what there is now has to be asked for
+		reply, fail = f.retried(h)
+	}
 	switch {
 	case fail == nil && reply.status == http.StatusNotModified && len(validators) > 0:
 		return f.stored(h, f.client.cache.Refresh(r, e, reply.header, sent, time.Now()), CacheFresh)
-	case e.ServesErrors(time.Now()) && (fail != nil && fail.Code.Retryable(http.MethodGet) || fail == nil && reply.status >= 500):
+	case e.ServesErrorsTo(r, time.Now()) && (fail != nil && fail.Code.Retryable(http.MethodGet) || fail == nil && cache.IsError(reply.status)):
 		if fail == nil && reply.stream != nil {
 			reply.stream.abandon()
 		}
@@ -169,15 +175,15 @@ func (f *flight) stored(h *hop, e *cache.Entry, state CacheState) (*reply, *fail
 	return &reply{status: e.Status, header: e.Answer(time.Now()), body: e.Body, decoded: decoded}, nil
 }
 
-// revalidateLater asks the upstream on behalf of the next fetches. It is charged to this session, which needn't wait for it.
-func (f *flight) revalidateLater(h *hop) {
+// revalidateLater asks the upstream on behalf of the next fetches. It is charged to this session, which needn't wait for it; false if it can't be.
+func (f *flight) revalidateLater(h *hop) bool {
 	c := f.client
 	if f.session.budget.takeRequest() != nil {
-		return
+		return false
 	}
 	if !c.background.TryAcquire(1) {
 		f.session.budget.refundRequest()
-		return
+		return false
 	}
 	fields := make([]Field, 0, len(h.own))
 	for name, values := range h.own {
@@ -192,4 +198,5 @@ func (f *flight) revalidateLater(h *hop) {
 		defer session.Close()
 		session.Do(context.Background(), &Request{URL: url, Header: fields, Redirect: Manual, Retry: &f.retry, revalidate: true})
 	}()
+	return true
 }

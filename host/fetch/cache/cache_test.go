@@ -1,14 +1,12 @@
 package cache
 
 import (
-	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -19,11 +17,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // clock is a time that tests move.
 type clock struct{ t time.Time }
 
-func (c *clock) now() time.Time { return c.t }
+func (k *clock) now() time.Time { return k.t }
+
+func (k *clock) pass(seconds int) { k.t = k.t.Add(time.Duration(seconds) * time.Second) }
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// head reads "Name: value | Name: value". {-60} in a value is the date a minute before now.
+// head reads "Name: value | Name: value". {-60} in place of a value is the date a minute before now.
 func head(now time.Time, text string) http.Header {
 	h := http.Header{}
 	for field := range strings.SplitSeq(text, "|") {
@@ -41,379 +41,330 @@ func head(now time.Time, text string) http.Header {
 	return h
 }
 
-var stateNames = map[State]string{Pass: "pass", Miss: "miss", Fresh: "fresh", Stale: "stale", Usable: "usable", Revalidate: "revalidate", Unavailable: "unavailable"}
+// bed is a cache with a clock, and one URL.
+type bed struct {
+	*clock
+	*Cache
+}
 
-// TestRules stores a response and asks for it again, later and maybe with another header.
-func TestRules(t *testing.T) {
+func newBed(t testing.TB) bed {
+	k := &clock{epoch}
+	c := New(Config{Bytes: 1 << 20, Now: k.now})
+	t.Cleanup(c.Close)
+	return bed{k, c}
+}
+
+// request is a GET with a header as of [head].
+func (b bed) request(header string) *Request {
+	return &Request{Method: "GET", URL: "http://a/", Header: head(b.t, header), Credentials: []string{"x-key"}}
+}
+
+// put stores a response to a GET without a header of its own.
+func (b bed) put(response string) (*Entry, bool) {
+	return b.Store(b.request(""), 200, head(b.t, response), []byte("body"), nil, b.t, b.t)
+}
+
+func (b bed) lookup(header string) Lookup { return b.Lookup(b.request(header)) }
+
+func (s State) String() string {
+	return [...]string{"pass", "miss", "fresh", "stale", "usable", "revalidate", "unavailable"}[s]
+}
+
+// TestPrivacy: the key is URL and credentials, and neither is there in clear.
+func TestPrivacy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, stored, asked string
+		found               bool
+	}{
+		{"nothing, nothing", "", "", true},
+		{"one Authorization, another", "Authorization: a", "Authorization: b", false},
+		{"one Authorization, none", "Authorization: a", "", false},
+		{"no Authorization, one", "", "Authorization: a", false},
+		{"an empty Authorization, none", "Authorization: ", "", false},
+		{"the same Authorization", "Authorization: a", "Authorization: a", true},
+		{"the same Authorization, and a Cookie", "Authorization: a", "Authorization: a | Cookie: a", false},
+		{"one Cookie, another", "Cookie: a", "Cookie: b", false},
+		{"a Cookie as long as an Authorization", "Cookie: a", "Authorization: a", false},
+		{"one secret, another", "X-Key: a", "X-Key: b", false},
+		{"one secret, none", "X-Key: a", "", false},
+		{"the same secret", "X-Key: a", "X-Key: a", true},
+		{"one value, split into two", "X-Key: a, b", "X-Key: a | X-Key: b", false},
+		{"a secret that moves to the Cookie", "X-Key: a | Cookie: b", "X-Key: b | Cookie: a", false},
+		{"another field", "X-Other: a", "X-Other: b", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t)
+			if _, ok := b.Store(b.request(c.stored), 200, head(b.t, "Cache-Control: max-age=60, public"), nil, nil, b.t, b.t); !ok {
+				t.Fatal("not stored")
+			}
+			if found := b.lookup(c.asked).Entry != nil; found != c.found {
+				t.Errorf("found: %v", found)
+			}
+			if b.key(b.request(c.stored)) == newBed(t).key(b.request(c.stored)) {
+				t.Error("two caches have the same key")
+			}
+		})
+	}
+}
+
+// TestPass: what isn't for a cache passes by it, and what it brings isn't stored.
+func TestPass(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, method, header string }{
+		{"HEAD", "HEAD", ""},
+		{"POST", "POST", ""},
+		{"no method", "", ""},
+		{"Range", "GET", "Range: bytes=0-1"},
+		{"If-Range", "GET", "If-Range: x"},
+		{"If-None-Match", "GET", `If-None-Match: "a"`},
+		{"If-Match", "GET", `If-Match: "a"`},
+		{"If-Modified-Since", "GET", "If-Modified-Since: {0}"},
+		{"If-Unmodified-Since", "GET", "If-Unmodified-Since: {0}"},
+		{"no-store", "GET", "Cache-Control: no-store"},
+		{"no-store among others", "GET", "Cache-Control: max-age=5 | Cache-Control: only-if-cached;no-store"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t)
+			r := b.request(c.header)
+			r.Method = c.method
+			if e, ok := b.Store(r, 200, head(b.t, "Cache-Control: max-age=60"), nil, nil, b.t, b.t); ok || e != nil {
+				t.Error("stored")
+			}
+			b.put("Cache-Control: max-age=60")
+			if l := b.Lookup(r); l.State != Pass || l.Entry != nil {
+				t.Errorf("got %s", l.State)
+			}
+			if turn, e, err := b.Join(t.Context(), r); turn != nil || e != nil || err != nil {
+				t.Error("collapsed")
+			}
+		})
+	}
+}
+
+// TestAnswer: an answer from the cache tells its age, and the entry stays as it is.
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	given := head(b.t, "Cache-Control: max-age=600 | Age: 7 | Connection: X-Hop, close | X-Hop: 1 | Keep-Alive: 5 | X-Mine: 1")
+	body := make([]byte, 3, 100)
+	e, ok := b.Store(b.request(""), 200, given, body, "note", b.t.Add(-2*time.Second), b.t)
+	if !ok {
+		t.Fatal("not stored")
+	}
+	b.pass(60)
+	h := e.Answer(b.t)
+	if h.Get("Age") != "69" { // 7, 2 under way, 60 here
+		t.Errorf("age %q", h.Get("Age"))
+	}
+	for _, name := range []string{"Connection", "Keep-Alive", "X-Hop"} {
+		if h[name] != nil {
+			t.Errorf("%s was stored", name)
+		}
+	}
+	if h.Get("X-Mine") != "1" || h.Get("Date") != epoch.Format(http.TimeFormat) {
+		t.Errorf("header %v", h)
+	}
+	if e.Note != "note" || &e.Body[0] != &body[0] || e.size < 100 {
+		t.Errorf("entry %+v", e)
+	}
+	if e.Header.Get("Age") != "7" || given.Get("Connection") == "" || given["Date"] != nil {
+		t.Error("an answer, or storing, has changed what was given")
+	}
+}
+
+// TestReplace: the answer to what was asked last is the one that stays.
+func TestReplace(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		status   int
 		response string
-		first    string // the header of the request that was answered
-		later    int    // seconds
-		second   string // that of the request that asks
+		sent     int // seconds after the first
 		want     string
 	}{
-		{"max-age, within", 200, "Cache-Control: max-age=60", "", 59, "", "fresh"},
-		{"max-age, past, with a validator", 200, `Cache-Control: max-age=60 | ETag: "a"`, "", 60, "", "stale"},
-		{"max-age beats Expires", 200, "Cache-Control: max-age=60 | Expires: {-1}", "", 30, "", "fresh"},
-		{"s-maxage means nothing here", 200, "Cache-Control: max-age=60, s-maxage=1", "", 30, "", "fresh"},
-		{"private is stored", 200, "Cache-Control: private, max-age=60", "", 30, "", "fresh"},
-		{"immutable is nothing special", 200, "Cache-Control: immutable, max-age=60", "", 30, "", "fresh"},
-		{"no-store", 200, "Cache-Control: no-store, max-age=60", "", 0, "", "miss"},
-		{"no-cache is asked about", 200, `Cache-Control: no-cache, max-age=60 | ETag: "a"`, "", 0, "", "stale"},
-		{"no-cache with fields is asked about whole", 200, `Cache-Control: no-cache="set-cookie", max-age=60 | ETag: "a"`, "", 0, "", "stale"},
-		{"Expires", 200, "Date: {0} | Expires: {60}", "", 59, "", "fresh"},
-		{"Expires against a Date of its own", 200, "Date: {-30} | Expires: {60}", "", 59, "", "fresh"},
-		{"Expires: 0", 200, "Expires: 0", "", 0, "", "miss"},
-		{"Expires twice", 200, "Expires: {60} | Expires: {60}", "", 0, "", "miss"},
-		{"Age counts", 200, `Cache-Control: max-age=60 | Age: 50 | ETag: "a"`, "", 10, "", "stale"},
-		{"an old Date counts", 200, `Cache-Control: max-age=60 | Date: {-50} | ETag: "a"`, "", 10, "", "stale"},
-		{"a tenth of the time since Last-Modified", 200, "Last-Modified: {-1000}", "", 99, "", "fresh"},
-		{"and no more", 200, "Last-Modified: {-1000}", "", 100, "", "stale"},
-		{"a day at most", 200, "Last-Modified: {-100000000}", "", 86400, "", "stale"},
-		{"Last-Modified in the future", 200, "Last-Modified: {1000}", "", 0, "", "stale"},
-		{"nothing at all", 200, "", "", 0, "", "miss"},
-		{"an ETag alone is worth asking with", 200, `ETag: "a"`, "", 0, "", "stale"},
-		{"404", 404, "Cache-Control: max-age=60", "", 30, "", "fresh"},
-		{"500 only if it says how long", 500, "Cache-Control: max-age=60", "", 30, "", "fresh"},
-		{"500", 500, `ETag: "a"`, "", 0, "", "miss"},
-		{"206", 206, "Cache-Control: max-age=60", "", 0, "", "miss"},
-		{"302", 302, "Cache-Control: max-age=60", "", 0, "", "miss"},
-		{"Set-Cookie", 200, "Cache-Control: max-age=60 | Set-Cookie: a=b", "", 0, "", "miss"},
-		{"huge max-age", 200, "Cache-Control: max-age=99999999999999999999", "", 3600, "", "fresh"},
-		{"a max-age that is none", 200, "Cache-Control: max-age=soon", "", 0, "", "miss"},
-		{"a quotation that doesn't end", 200, `Cache-Control: max-age=60, private="`, "", 0, "", "miss"},
-		{"directives over several lines", 200, "Cache-Control: max-age=60 | Cache-Control: no-store", "", 0, "", "miss"},
-		{"upper case", 200, "Cache-Control: MAX-AGE=60", "", 30, "", "fresh"},
-
-		{"Vary, the same", 200, "Cache-Control: max-age=60 | Vary: Accept", "Accept: a", 0, "Accept: a", "fresh"},
-		{"Vary, the same but for whitespace and lines", 200, "Cache-Control: max-age=60 | Vary: accept", "Accept: a, b", 0, "Accept: a | Accept: b", "fresh"},
-		{"Vary, another", 200, "Cache-Control: max-age=60 | Vary: Accept", "Accept: a", 0, "Accept: b", "miss"},
-		{"Vary, none", 200, "Cache-Control: max-age=60 | Vary: Accept", "Accept: a", 0, "", "miss"},
-		{"Vary, both none", 200, "Cache-Control: max-age=60 | Vary: Accept", "", 0, "", "fresh"},
-		{"Vary: *", 200, "Cache-Control: max-age=60 | Vary: Accept, *", "", 0, "", "miss"},
-
-		{"other credentials", 200, "Cache-Control: max-age=60, public", "Authorization: a", 0, "Authorization: b", "miss"},
-		{"no credentials", 200, "Cache-Control: max-age=60, public", "Authorization: a", 0, "", "miss"},
-		{"the same credentials", 200, "Cache-Control: max-age=60", "Authorization: a", 0, "Authorization: a", "fresh"},
-		{"another cookie", 200, "Cache-Control: max-age=60", "Cookie: a", 0, "Cookie: b", "miss"},
-		{"another secret", 200, "Cache-Control: max-age=60", "X-Key: a", 0, "X-Key: b", "miss"},
-
-		{"request: no-cache", 200, "Cache-Control: max-age=60", "", 0, "Cache-Control: no-cache", "stale"},
-		{"request: Pragma", 200, "Cache-Control: max-age=60", "", 0, "Pragma: no-cache", "stale"},
-		{"request: Pragma beside Cache-Control", 200, "Cache-Control: max-age=60", "", 0, "Pragma: no-cache | Cache-Control: max-age=10", "fresh"},
-		{"request: no-store", 200, "Cache-Control: max-age=60", "", 0, "Cache-Control: no-store", "pass"},
-		{"request: no-store isn't stored", 200, "Cache-Control: max-age=60", "Cache-Control: no-store", 0, "", "miss"},
-		{"request: max-age", 200, "Cache-Control: max-age=60", "", 20, "Cache-Control: max-age=10", "stale"},
-		{"request: max-age=0", 200, "Cache-Control: max-age=60", "", 1, "Cache-Control: max-age=0", "stale"},
-		{"request: min-fresh", 200, "Cache-Control: max-age=60", "", 30, "Cache-Control: min-fresh=31", "stale"},
-		{"request: max-stale, within", 200, `Cache-Control: max-age=60 | ETag: "a"`, "", 70, "Cache-Control: max-stale=10", "usable"},
-		{"request: max-stale, past", 200, `Cache-Control: max-age=60 | ETag: "a"`, "", 71, "Cache-Control: max-stale=10", "stale"},
-		{"request: max-stale, any", 200, `Cache-Control: max-age=60 | ETag: "a"`, "", 9999, "Cache-Control: max-stale", "usable"},
-		{"must-revalidate beats max-stale", 200, `Cache-Control: max-age=60, must-revalidate | ETag: "a"`, "", 70, "Cache-Control: max-stale", "stale"},
-		{"request: only-if-cached, there", 200, "Cache-Control: max-age=60", "", 0, "Cache-Control: only-if-cached", "fresh"},
-		{"request: only-if-cached, not there", 200, "Cache-Control: no-store", "", 0, "Cache-Control: only-if-cached", "unavailable"},
-		{"request: only-if-cached, stale", 200, `Cache-Control: max-age=60 | ETag: "a"`, "", 70, "Cache-Control: only-if-cached", "unavailable"},
-		{"request: nonsense", 200, "Cache-Control: max-age=60", "", 0, "Cache-Control: max-age=x", "pass"},
-		{"request: Range", 200, "Cache-Control: max-age=60", "", 0, "Range: bytes=0-1", "pass"},
-		{"request: a condition of its own", 200, "Cache-Control: max-age=60", "", 0, `If-None-Match: "a"`, "pass"},
-
-		{"stale-while-revalidate, within", 200, "Cache-Control: max-age=60, stale-while-revalidate=30", "", 90, "", "revalidate"},
-		{"stale-while-revalidate, past", 200, "Cache-Control: max-age=60, stale-while-revalidate=30", "", 91, "", "stale"},
-		{"must-revalidate beats stale-while-revalidate", 200, "Cache-Control: max-age=60, stale-while-revalidate=30, must-revalidate", "", 70, "", "stale"},
+		{"a newer one", 200, "Cache-Control: max-age=60", 1, "new"},
+		{"one at the same time", 200, "Cache-Control: max-age=60", 0, "new"},
+		{"one that was asked for earlier", 200, "Cache-Control: max-age=60", -1, "old"},
+		{"one with no-store", 200, "Cache-Control: no-store", 1, "none"},
+		{"one with no-store that was asked for earlier", 200, "Cache-Control: no-store", -1, "old"},
+		{"one with a cookie", 200, "Set-Cookie: a=b", 1, "none"},
+		{"403", 403, "", 1, "none"},
+		{"500", 500, "", 1, "old"},
+		{"503", 503, "Retry-After: 1", 1, "old"},
+		{"429", 429, "Retry-After: 1", 1, "old"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			k := &clock{epoch}
-			cache := New(Config{Bytes: 1 << 20, Now: k.now})
-			first := &Request{Method: "GET", URL: "http://a/", Header: head(k.t, c.first), Credentials: []string{"X-Key"}}
-			cache.Store(first, c.status, head(k.t, c.response), []byte("body"), nil, k.t, k.t)
-			k.t = k.t.Add(time.Duration(c.later) * time.Second)
-			l := cache.Lookup(&Request{Method: "GET", URL: "http://a/", Header: head(k.t, c.second), Credentials: []string{"X-Key"}})
-			if got := stateNames[l.State]; got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
+			b := newBed(t)
+			b.Store(b.request(""), 200, head(b.t, "Cache-Control: max-age=60"), []byte("old"), nil, b.t, b.t)
+			b.pass(5)
+			b.Store(b.request(""), c.status, head(b.t, c.response), []byte("new"), nil, epoch.Add(time.Duration(c.sent)*time.Second), b.t)
+			got := "none"
+			if e := b.lookup("").Entry; e != nil {
+				got = string(e.Body)
 			}
-			if hasEntry := l.Entry != nil; hasEntry != strings.Contains("fresh stale usable revalidate", c.want) {
-				t.Errorf("entry: %v", l.Entry)
-			}
-			if l := cache.Lookup(&Request{Method: "GET", URL: "http://a/other", Header: http.Header{}}); l.State != Miss {
-				t.Error("another URL has it too")
-			}
-			if l := cache.Lookup(&Request{Method: "POST", URL: "http://a/", Header: http.Header{}}); l.State != Pass {
-				t.Error("a POST has it too")
+			if got != c.want {
+				t.Errorf("there is %s", got)
 			}
 		})
 	}
 }
 
-func get(k *clock, header string) *Request {
-	return &Request{Method: "GET", URL: "http://a/", Header: head(k.t, header)}
-}
-
-func TestServesErrors(t *testing.T) {
+// TestVariants: there are a few variants of a URL, the newest; together they take no more than one entry may.
+func TestVariants(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name, control string
-		later         int
-		want          bool
-	}{
-		{"within", "max-age=60, stale-if-error=30", 90, true},
-		{"past", "max-age=60, stale-if-error=30", 91, false},
-		{"without", "max-age=60, stale-while-revalidate=100", 61, false},
-		{"must-revalidate", "max-age=60, stale-if-error=30, must-revalidate", 61, false},
-		{"no-cache", "no-cache, stale-if-error=30", 1, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			k := &clock{epoch}
-			e, _ := New(Config{Bytes: 1 << 20, Now: k.now}).Store(get(k, ""), 200, head(k.t, "Cache-Control: "+c.control), nil, nil, k.t, k.t)
-			if got := e.ServesErrors(k.t.Add(time.Duration(c.later) * time.Second)); got != c.want {
-				t.Error(got)
+	b := newBed(t)
+	accept := func(i int) *Request { return b.request(fmt.Sprint("Accept: ", i)) }
+	store := func(i, size int) {
+		b.Store(accept(i), 200, head(b.t, "Cache-Control: max-age=60 | Vary: Accept"), make([]byte, size), nil, b.t, b.t)
+	}
+	count := func() (n int) {
+		for i := range 100 {
+			if b.Lookup(accept(i)).State == Fresh {
+				n++
 			}
-		})
+		}
+		return n
+	}
+	for i := range 100 {
+		store(i, 0)
+		if b.Lookup(accept(i)).State != Fresh {
+			t.Fatalf("%d isn't there", i)
+		}
+	}
+	if n := count(); n != maxVariants {
+		t.Errorf("%d variants", n)
+	}
+	store(99, 1) // in place of itself
+	if n := count(); n != maxVariants {
+		t.Errorf("%d variants", n)
+	}
+	for i := range 3 {
+		store(i, 120<<10) // nearly half of what a URL may take
+	}
+	if n := count(); n != 2 {
+		t.Errorf("%d variants", n)
+	}
+	b.Store(accept(2), 200, head(b.t, "Vary: Accept"), nil, nil, b.t, b.t)
+	if b.Lookup(accept(2)).State != Miss || b.Lookup(accept(1)).State != Fresh {
+		t.Error("to forget one has to leave the other")
 	}
 }
 
-// TestRefresh: a 304 renews what it speaks of and leaves the rest.
-func TestRefresh(t *testing.T) {
-	t.Parallel()
-	k := &clock{epoch}
-	c := New(Config{Bytes: 1 << 20, Now: k.now})
-	e, ok := c.Store(get(k, ""), 200, head(k.t, `Cache-Control: max-age=60 | ETag: "a" | Last-Modified: {-9} | Content-Type: text/plain | X-Old: 1 | Age: 5`), []byte("body"), 7, k.t, k.t)
-	if !ok {
-		t.Fatal("not stored")
-	}
-	if v := e.Validators(); v.Get("If-None-Match") != `"a"` || v.Get("If-Modified-Since") == "" {
-		t.Errorf("validators %v", v)
-	}
-	k.t = k.t.Add(time.Hour)
-	got := c.Refresh(get(k, ""), e, head(k.t, "Cache-Control: max-age=30 | Content-Type: text/html | X-New: 2"), k.t, k.t)
-	if got.Header.Get("Content-Type") != "text/plain" || got.Header.Get("X-Old") != "1" || got.Header.Get("X-New") != "2" || string(got.Body) != "body" || got.Note != 7 {
-		t.Errorf("%+v", got)
-	}
-	k.t = k.t.Add(29 * time.Second)
-	if l := c.Lookup(get(k, "")); l.State != Fresh || l.Entry.Answer(k.t).Get("Age") != "29" {
-		t.Errorf("%+v", l)
-	}
-	if e.Header.Get("X-New") != "" {
-		t.Error("the entry itself was changed")
-	}
-	// One that says it mustn't be stored is the answer once more.
-	got = c.Refresh(get(k, ""), got, head(k.t, "Cache-Control: no-store"), k.t, k.t)
-	if string(got.Body) != "body" || c.Lookup(get(k, "")).State != Miss {
-		t.Error("a 304 with no-store")
-	}
-}
-
-func TestInvalidate(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name, method, header string
-		status               int
-		gone                 string // of /a /b /c, which
-	}{
-		{"POST", "POST", "", 200, "/a"},
-		{"DELETE with Location", "DELETE", "Location: /b", 303, "/a /b"},
-		{"PUT with Content-Location", "PUT", "Content-Location: http://host/c#x", 201, "/a /c"},
-		{"another origin's isn't touched", "PUT", "Location: http://other/b | Content-Location: https://host/c", 201, "/a"},
-		{"an error changes nothing", "POST", "", 500, ""},
-		{"GET changes nothing", "GET", "", 200, ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			k := &clock{epoch}
-			cache := New(Config{Bytes: 1 << 20, Now: k.now})
-			request := func(method, path string) *Request {
-				return &Request{Method: method, URL: "http://host" + path, Header: http.Header{}}
-			}
-			for _, path := range []string{"/a", "/b", "/c"} {
-				cache.Store(request("GET", path), 200, head(k.t, "Cache-Control: max-age=60"), nil, nil, k.t, k.t)
-			}
-			cache.Invalidate(request(c.method, "/a"), c.status, head(k.t, c.header))
-			var gone []string
-			for _, path := range []string{"/a", "/b", "/c"} {
-				if cache.Lookup(request("GET", path)).State == Miss {
-					gone = append(gone, path)
-				}
-			}
-			if got := strings.Join(gone, " "); got != c.gone {
-				t.Errorf("gone: %s", got)
-			}
-		})
-	}
-}
-
-// TestBound: whatever is stored, the cache stays within its bytes.
+// TestBound: whatever is stored, the cache stays within its bytes, and so does the memory, nearly. It isn't parallel, so that what it
+// measures is its own.
 func TestBound(t *testing.T) {
-	t.Parallel()
 	k := &clock{epoch}
-	const bytes = 256 << 10
-	c := New(Config{Bytes: bytes, Now: k.now})
-	for i := range 20000 {
-		r := &Request{Method: "GET", URL: fmt.Sprint("http://a/", i%3000), Header: http.Header{"Accept": {fmt.Sprint(i)}}}
-		c.Store(r, 200, head(k.t, "Cache-Control: max-age=60 | Vary: Accept"), make([]byte, i%2000), nil, k.t, k.t)
-		if i%1000 == 0 && c.Bytes() > bytes {
-			t.Fatalf("%d bytes after %d", c.Bytes(), i)
-		}
+	const bytes = 2 << 20
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
 	}
-	if n := c.Bytes(); n > bytes || n < bytes/8 {
-		t.Errorf("%d bytes", n)
-	}
-	if _, ok := c.Store(get(k, ""), 200, head(k.t, "Cache-Control: max-age=60"), make([]byte, bytes/4), nil, k.t, k.t); ok {
-		t.Error("one entry may take a quarter")
-	}
-}
-
-// TestCollapse: of identical requests one goes out; what becomes of the others depends on its answer.
-func TestCollapse(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		end    func(t *Turn, r *Request)
-		out    int32 // how many of ten went out
-		shared int32
+		name, vary      string
+		body, rooms     int // bytes, and how many more there is room for
+		header          int // fields
+		urls, responses int
 	}{
-		{"an answer without directives is everybody's", func(t *Turn, r *Request) { t.Share(r, 200, http.Header{}, nil, nil, epoch, epoch) }, 1, 9},
-		{"one with no-store is its own", func(t *Turn, r *Request) {
-			t.Share(r, 200, http.Header{"Cache-Control": {"no-store"}}, nil, nil, epoch, epoch)
-		}, 10, 0},
-		{"one with no-cache is its own", func(t *Turn, r *Request) {
-			t.Share(r, 200, http.Header{"Cache-Control": {"no-cache"}}, nil, nil, epoch, epoch)
-		}, 10, 0},
-		{"one with a cookie is its own", func(t *Turn, r *Request) {
-			t.Share(r, 200, http.Header{"Set-Cookie": {"a=b"}}, nil, nil, epoch, epoch)
-		}, 10, 0},
-		{"one with a 503 is its own", func(t *Turn, r *Request) { t.Share(r, 503, http.Header{}, nil, nil, epoch, epoch) }, 10, 0},
-		{"a failure is its own", func(t *Turn, _ *Request) { t.Fail() }, 10, 0},
+		{"tiny entries", "", 0, 0, 0, 5000, 5000},
+		{"tiny variants", "Accept", 0, 0, 0, 500, 5000},
+		{"large bodies", "", 100 << 10, 0, 0, 100, 100},
+		{"bodies with room left", "", 100, 20 << 10, 0, 500, 500},
+		{"many fields", "", 0, 0, 100, 500, 500},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				cache := New(Config{Bytes: 1 << 20})
-				r := &Request{Method: "GET", URL: "http://a/", Header: http.Header{"Accept": {"x"}}}
-				var out, shared atomic.Int32
-				var wg sync.WaitGroup
-				first, _, _ := cache.Join(context.Background(), r)
-				out.Add(1)
-				for range 9 {
-					wg.Go(func() {
-						own := *r
-						turn, e, err := cache.Join(context.Background(), &own)
-						switch {
-						case err != nil:
-							t.Error(err)
-						case e != nil:
-							shared.Add(1)
-						default:
-							if out.Add(1); turn != nil {
-								c.end(turn, r)
-							}
-						}
-					})
+			before := heap()
+			cache := New(Config{Bytes: bytes, Now: k.now})
+			defer cache.Close()
+			for i := range c.responses {
+				r := &Request{Method: "GET", URL: fmt.Sprint("http://a/", i%c.urls), Header: http.Header{"Accept": {fmt.Sprint(i)}}}
+				h := http.Header{"Cache-Control": {"max-age=60"}, "Vary": {c.vary}}
+				for n := range c.header {
+					h.Add(fmt.Sprint("X-", i, "-", n), fmt.Sprint(n))
 				}
-				synctest.Wait()
-				c.end(first, r)
-				wg.Wait()
-				if out.Load() != c.out || shared.Load() != c.shared {
-					t.Errorf("%d went out, %d shared", out.Load(), shared.Load())
+				cache.Store(r, 200, h, make([]byte, c.body, c.body+c.rooms), nil, k.t, k.t)
+				if n := cache.Bytes(); n > bytes {
+					t.Fatalf("%d bytes after %d", n, i)
 				}
-				if len(cache.collapsing.turns) != 0 {
-					t.Error("a turn is left")
-				}
-			})
+			}
+			if n := cache.Bytes(); n < bytes/2 {
+				t.Errorf("only %d bytes are used", n)
+			}
+			took := heap() - before
+			t.Logf("%d bytes of heap, %d counted", took, cache.Bytes())
+			if took > bytes*3/2 {
+				t.Errorf("%d bytes of heap", took)
+			}
 		})
 	}
 }
 
-// TestCollapseHandsOver: one that stops for its own reasons lets another take its turn, and the rest go on waiting.
-func TestCollapseHandsOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cache := New(Config{Bytes: 1 << 20})
-		r := &Request{Method: "GET", URL: "http://a/", Header: http.Header{}}
-		first, _, _ := cache.Join(context.Background(), r)
-		turns, entries := make(chan *Turn, 5), make(chan *Entry, 5)
-		for range 5 {
-			go func() {
-				own := *r
-				turn, e, _ := cache.Join(context.Background(), &own)
-				if turn != nil {
-					turns <- turn
-				} else {
-					entries <- e
-				}
-			}()
-		}
-		synctest.Wait()
-		first.Leave()
-		second := <-turns
-		synctest.Wait()
-		if len(turns) != 0 || len(entries) != 0 {
-			t.Fatal("more than one took the turn")
-		}
-		second.Share(r, 200, http.Header{}, nil, nil, epoch, epoch)
-		for range 4 {
-			if <-entries == nil {
-				t.Error("no answer")
-			}
-		}
-		// One who doesn't want to wait any more leaves alone.
-		third, _, _ := cache.Join(context.Background(), r)
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(context.Canceled)
-		if _, _, err := cache.Join(ctx, r); err != context.Canceled {
-			t.Error(err)
-		}
-		third.Fail()
-		// Requests that differ in any field have nothing to do with each other.
-		a, _, _ := cache.Join(context.Background(), r)
-		b, _, _ := cache.Join(context.Background(), &Request{Method: "GET", URL: "http://a/", Header: http.Header{"Accept": {"b"}}})
-		if a == nil || b == nil {
-			t.Error("they were collapsed")
-		}
-		a.Fail()
-		b.Fail()
-	})
-}
-
-// FuzzHeaders: whatever headers say, what mustn't be stored isn't, and nobody gets what was fetched with other credentials.
-func FuzzHeaders(f *testing.F) {
-	f.Add("max-age=60", "Accept", "", "", int64(30))
-	f.Add("no-store, max-age=1", "*", "0", "max-stale", int64(0))
-	f.Add(`private="a, no-cache=`, "a,,b", "Thu, 01 Jan 1970 00:00:00 GMT", "only-if-cached", int64(-5))
-	f.Add("stale-while-revalidate=99999999999, max-age=00", "x", "-1", "min-fresh=9", int64(1<<40))
-	f.Fuzz(func(t *testing.T, control, vary, expires, want string, later int64) {
-		k := &clock{epoch}
-		c := New(Config{Bytes: 1 << 20, Now: k.now})
-		header := http.Header{"Cache-Control": {control}, "Vary": {vary}, "Expires": {expires}, "Age": {expires}, "Etag": {`"a"`}}
-		r := &Request{Method: "GET", URL: "http://a/", Header: http.Header{"Authorization": {"mine"}, "Cache-Control": {want}}}
-		_, stored := c.Store(r, 200, header, []byte("body"), nil, k.t, k.t)
-		for part := range strings.SplitSeq(control, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), "no-store") && stored && !strings.Contains(control, `"`) {
-				t.Errorf("stored: %q", control)
-			}
-		}
-		k.t = k.t.Add(time.Duration(later % (1 << 40)))
-		l := c.Lookup(&Request{Method: "GET", URL: "http://a/", Header: http.Header{"Authorization": {"mine"}}})
-		if l.Entry != nil {
-			l.Entry.Answer(k.t)
-			l.Entry.ServesErrors(k.t)
-		}
-		for _, other := range []http.Header{{}, {"Authorization": {"yours"}}, {"Authorization": {"mine"}, "Cookie": {"a=b"}}} {
-			if l := c.Lookup(&Request{Method: "GET", URL: "http://a/", Header: other}); l.Entry != nil {
-				t.Errorf("%v got another's", other)
-			}
-		}
-		turn, _, _ := c.Join(context.Background(), r)
-		turn.Share(r, 200, header, nil, nil, k.t, k.t)
-	})
-}
-
-func BenchmarkHit(b *testing.B) {
-	c := New(Config{Bytes: 1 << 20})
-	header := http.Header{"Accept": {"*/*"}, "User-Agent": {"sortie"}}
-	c.Store(&Request{Method: "GET", URL: "http://a/", Header: header}, 200, http.Header{"Cache-Control": {"max-age=3600"}}, nil, nil, time.Now(), time.Now())
-	b.ReportAllocs()
-	for b.Loop() {
-		if l := c.Lookup(&Request{Method: "GET", URL: "http://a/", Header: header}); l.State != Fresh {
-			b.Fatal(l.State)
-		}
+// TestTooLarge: an entry takes a quarter of the bound at most, and what was there before goes all the same.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.put("Cache-Control: max-age=60")
+	if _, ok := b.Store(b.request(""), 200, head(b.t, "Cache-Control: max-age=60"), make([]byte, 1<<18), nil, b.t, b.t); ok {
+		t.Error("stored")
 	}
+	if s := b.lookup("").State; s != Miss {
+		t.Errorf("the one before is %s", s)
+	}
+	none := New(Config{})
+	if _, ok := none.Store(b.request(""), 200, head(b.t, "Cache-Control: max-age=60"), nil, nil, b.t, b.t); ok {
+		t.Error("a cache without room has stored something")
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.put("Cache-Control: max-age=60")
+	b.Close()
+	b.Close()
+	if b.lookup("").State != Miss || b.Bytes() != 0 {
+		t.Error("something is left")
+	}
+	if _, ok := b.put("Cache-Control: max-age=60"); ok || b.lookup("").State != Miss {
+		t.Error("something was stored")
+	}
+	if turn, e, err := b.Join(t.Context(), b.request("")); turn != nil || e != nil || err != nil {
+		t.Error("collapsed")
+	}
+}
+
+// TestConcurrency does everything at once. It is for the race detector.
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	c := New(Config{Bytes: 64 << 10})
+	defer c.Close()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 500 {
+				now := time.Now()
+				r := &Request{Method: "GET", URL: fmt.Sprint("http://a/", i%7), Header: http.Header{"Accept": {fmt.Sprint(i % 3)}}}
+				h := head(now, `Cache-Control: max-age=0, stale-while-revalidate=60 | Vary: Accept | Etag: "a"`)
+				switch (i + g) % 5 {
+				case 0:
+					c.Store(r, 200, h, make([]byte, i), nil, now, now)
+				case 1:
+					c.Invalidate(&Request{Method: "POST", URL: r.URL, Header: r.Header}, 200, nil)
+				case 2:
+					turn, _, _ := c.Join(t.Context(), r)
+					if turn != nil {
+						turn.Share(r, 200, h, nil, nil, now, now)
+					}
+				default:
+					if l := c.Lookup(r); l.Entry != nil {
+						l.Entry.Answer(now)
+						c.Refresh(r, l.Entry, head(now, "X-New: 1"), now, now)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -3,59 +3,79 @@ package cache
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/pquerna/cachecontrol/cacheobject"
 )
 
 // Entry is a stored response. Nothing of it is to be changed.
 type Entry struct {
 	Status int
-	Header http.Header
+	Header http.Header // without the fields that were about the connection; Date was added if there was none
 	Body   []byte
 	Note   any // the caller's own
 
 	vary      []string
-	selecting []string // what the request had in the fields of vary
+	selecting digest // what the request had in the fields of vary
 	size      int64
 
-	directives *cacheobject.ResponseCacheDirectives
-	lifetime   time.Duration // for how long it was fresh when it came
-	age        time.Duration // how old it was when it came
-	received   time.Time
+	says     directives
+	explicit bool          // the response says itself for how long it is fresh
+	lifetime time.Duration // for how long it was fresh when it was made
+	age      time.Duration // how old it was when it came
+	sent     time.Time
+	received time.Time
+
+	claimed atomic.Int64 // until when, in nanoseconds after received, a caller is asking the upstream in the background
 }
 
-// heuristically are the statuses that may be stored without being told for how long (RFC 9110, section 15.1), without those that redirect.
-var heuristically = map[int]bool{200: true, 203: true, 204: true, 300: true, 404: true, 405: true, 410: true, 414: true, 501: true}
+// The costs of what isn't text, as measured; they are rather high than low.
+const (
+	entryOverhead = 1024 // an entry with its place in the store and the header's map
+	fieldOverhead = 96   // a field's name and list of values in that map
+	valueOverhead = 16
+)
 
 // newEntry makes an entry of a response, if it may be stored (RFC 9111, section 3).
-func newEntry(r *Request, status int, header http.Header, body []byte, sent, received time.Time) (*Entry, bool) {
-	e := &Entry{Status: status, Header: header, Body: body, received: received}
-	switch {
-	case status < 200, status == http.StatusPartialContent, status == http.StatusNotModified, isRedirect(status), header["Set-Cookie"] != nil:
+func (c *Cache) newEntry(r *Request, status int, header http.Header, body []byte, sent, received time.Time) (*Entry, bool) {
+	if status < 200 || status > 599 || status == http.StatusPartialContent || status == http.StatusNotModified || redirects(status) {
+		return nil, false
+	}
+	if _, ok := header["Set-Cookie"]; ok {
+		return nil, false
+	}
+	e := &Entry{Status: status, Body: body, sent: sent, received: received, says: readDirectives(header["Cache-Control"])}
+	if e.says.noStore || e.says.mustUnderstand && http.StatusText(status) == "" {
 		return nil, false
 	}
 	var ok bool
-	if e.directives, ok = responseDirectives(header); !ok || e.directives.NoStore {
-		return nil, false
-	}
 	if e.vary, ok = varies(header); !ok {
 		return nil, false
 	}
-	for _, name := range e.vary {
-		e.selecting = append(e.selecting, selected(r.Header, name))
+	if len(e.vary) > 0 {
+		e.selecting = c.selecting(r.Header, e.vary)
 	}
-	explicit := e.fresh(sent)
-	if !explicit && !heuristically[status] {
+	e.calculate(header)
+	if !e.explicit && !heuristic(status) {
 		return nil, false
 	}
+	e.Header = storable(header, received)
 	e.size = e.weight(r)
 	return e, true
 }
 
-func isRedirect(status int) bool {
+// heuristic tells whether a status may be stored without being told for how long (RFC 9110, section 15.1).
+func heuristic(status int) bool {
+	switch status {
+	case 200, 203, 204, 300, 404, 405, 410, 414, 501:
+		return true
+	}
+	return false
+}
+
+func redirects(status int) bool {
 	switch status {
 	case 301, 302, 303, 307, 308:
 		return true
@@ -63,140 +83,114 @@ func isRedirect(status int) bool {
 	return false
 }
 
-// fresh works out for how long the response is fresh and how old it is already (RFC 9111, sections 4.2.1 to 4.2.3), and tells whether the
-// response itself says how long.
-func (e *Entry) fresh(sent time.Time) (explicit bool) {
-	date, err := http.ParseTime(e.Header.Get("Date"))
-	if err != nil {
-		date = e.received
-	}
-	apparent := max(e.received.Sub(date), 0)
-	e.age = max(apparent, seconds(e.Header.Get("Age"))+max(e.received.Sub(sent), 0))
-
-	switch expires := e.Header["Expires"]; {
-	case e.directives.MaxAge >= 0:
-		e.lifetime, explicit = time.Duration(e.directives.MaxAge)*time.Second, true
-	case len(expires) > 0:
-		explicit = true // one that can't be read is in the past (section 5.3)
-		if at, err := http.ParseTime(expires[0]); err == nil && len(expires) == 1 {
-			e.lifetime = max(at.Sub(date), 0)
-		}
-	case heuristically[e.Status]:
-		if modified, err := http.ParseTime(e.Header.Get("Last-Modified")); err == nil {
-			e.lifetime = min(max(date.Sub(modified)/10, 0), mostHeuristic)
-		}
-	}
-	return explicit
+// worthwhile tells whether the entry can be of use.
+func (e *Entry) worthwhile() bool {
+	return e.lifetime > e.age || e.says.whileRevalidate > 0 || e.says.ifError > 0 || len(e.Validators()) > 0
 }
 
-// mostHeuristic bounds how long a response is taken for fresh that doesn't say.
-const mostHeuristic = 24 * time.Hour
-
-// seconds reads a number of seconds; what can't be read is 0, what is too large is a great deal.
-func seconds(text string) time.Duration {
-	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31)
-	switch {
-	case err == nil:
-		return time.Duration(n) * time.Second
-	case strings.Trim(text, "0123456789 ") == "" && strings.TrimSpace(text) != "":
-		return time.Duration(1<<31) * time.Second
-	}
-	return 0
+// connection are the fields that aren't stored since they are about the connection that a response came over (RFC 9111, section 3.1).
+var connection = [...]string{
+	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade",
 }
 
+// storable is a copy of a header without what isn't stored, and with a Date (RFC 9110, section 6.6.1).
+func storable(header http.Header, received time.Time) http.Header {
+	h := maps.Clone(header)
+	if h == nil {
+		h = make(http.Header, 1)
+	}
+	for _, line := range header["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			delete(h, http.CanonicalHeaderKey(strings.Trim(name, " \t")))
+		}
+	}
+	for _, name := range connection {
+		delete(h, name)
+	}
+	if len(h["Date"]) == 0 {
+		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+	return h
+}
+
+// weight is about what the entry takes in memory.
 func (e *Entry) weight(r *Request) int64 {
-	size := int64(len(e.Body) + len(r.URL) + entryOverhead)
+	size := int64(cap(e.Body)) + int64(len(r.URL)) + entryOverhead
 	for name, values := range e.Header {
-		size += int64(len(name)) + 64
+		size += int64(len(name)) + fieldOverhead
 		for _, v := range values {
-			size += int64(len(v)) + 16
+			size += int64(len(v)) + valueOverhead
 		}
 	}
-	for _, s := range e.selecting {
-		size += int64(len(s)) + 32
+	for _, name := range e.vary {
+		size += int64(len(name)) + valueOverhead
 	}
 	return size
 }
 
-// ageAt is how old the response is.
-func (e *Entry) ageAt(now time.Time) time.Duration { return e.age + max(now.Sub(e.received), 0) }
-
-// staleBy is for how long the response hasn't been fresh; negative: it still is.
-func (e *Entry) staleBy(now time.Time) time.Duration { return e.ageAt(now) - e.lifetime }
-
-// stateFor tells what an entry is to a request (RFC 9111, sections 4.2.4 and 5.2.1).
-func (e *Entry) stateFor(want *cacheobject.RequestCacheDirectives, now time.Time) State {
-	stale := e.staleBy(now)
-	if want.NoCache || e.directives.NoCachePresent {
-		return Stale
-	}
-	if limit := want.MaxAge; limit >= 0 && e.ageAt(now) > time.Duration(limit)*time.Second {
-		return Stale
-	}
-	if least := want.MinFresh; least > 0 && -stale < time.Duration(least)*time.Second {
-		return Stale
-	}
-	switch {
-	case stale < 0:
-		return Fresh
-	case e.directives.MustRevalidate:
-		return Stale
-	case want.MaxStaleSet, want.MaxStale >= 0 && stale <= time.Duration(want.MaxStale)*time.Second:
-		return Usable
-	case e.directives.StaleWhileRevalidate > 0 && stale <= time.Duration(e.directives.StaleWhileRevalidate)*time.Second:
-		return Revalidate
-	}
-	return Stale
-}
-
-// ServesErrors tells whether the entry may still be the answer when the upstream fails or answers with a 5xx (RFC 5861, section 4).
-func (e *Entry) ServesErrors(now time.Time) bool {
-	limit := e.directives.StaleIfError
-	return limit > 0 && !e.directives.MustRevalidate && !e.directives.NoCachePresent && e.staleBy(now) <= time.Duration(limit)*time.Second
-}
-
-// Validators are the fields that ask the upstream whether the entry is still right (RFC 9111, section 4.3.1); none: it can't be asked.
+// Validators are the fields that ask the upstream whether the entry is still right (RFC 9111, section 4.3.1); none: it can't be asked, and the
+// request goes out as it is. The fields are the caller's.
 func (e *Entry) Validators() http.Header {
 	v := http.Header{}
 	if tag := e.Header.Get("Etag"); tag != "" {
 		v["If-None-Match"] = []string{tag}
 	}
 	if modified := e.Header.Get("Last-Modified"); modified != "" {
-		v["If-Modified-Since"] = []string{modified}
+		if _, err := http.ParseTime(modified); err == nil {
+			v["If-Modified-Since"] = []string{modified}
+		}
 	}
 	return v
 }
 
-// Answer is the header that the entry is answered with: its own, and its age.
+// Answer is the header that the entry is answered with: its own, and its age. It is the caller's; its values are not.
 func (e *Entry) Answer(now time.Time) http.Header {
 	header := maps.Clone(e.Header)
 	header["Age"] = []string{strconv.FormatInt(int64(e.ageAt(now)/time.Second), 10)}
 	return header
 }
 
-// matches tells whether a request selects this variant.
-func (e *Entry) matches(header http.Header) bool {
-	for i, name := range e.vary {
-		if selected(header, name) != e.selecting[i] {
-			return false
+// variants are the responses to one URL and credentials that differ by what they vary by, newest first. They aren't changed once stored.
+type variants struct{ entries []*Entry }
+
+const (
+	maxVariants = 8
+	maxWeight   = 1 << 30 // of one key's entries, since otter counts in 32 bits
+)
+
+func (v *variants) size() (n int64) {
+	for _, e := range v.entries {
+		n += e.size
+	}
+	return n
+}
+
+// with is these and a new entry, which takes the place of old. The last of them go when there are too many, or when they take more than
+// most. v may be nil, and old too.
+func (v *variants) with(e, old *Entry, most int64) *variants {
+	next := &variants{append(make([]*Entry, 0, maxVariants), e)}
+	if v == nil {
+		return next
+	}
+	size := e.size
+	for _, o := range v.entries {
+		if size += o.size; o == old {
+			size -= o.size
+		} else if len(next.entries) == maxVariants || size > most {
+			break
+		} else {
+			next.entries = append(next.entries, o)
 		}
 	}
-	return true
+	return next
 }
 
-// requestDirectives reads a request's Cache-Control, and Pragma where there is none (RFC 9111, section 5.4). ok is false if it can't be.
-func requestDirectives(header http.Header) (d *cacheobject.RequestCacheDirectives, ok bool) {
-	d, err := cacheobject.ParseRequestCacheControl(strings.Join(header["Cache-Control"], ","))
-	if err != nil {
-		return nil, false
+// without is these but for one; nil: there are no others.
+func (v *variants) without(e *Entry) *variants {
+	rest := slices.DeleteFunc(slices.Clone(v.entries), func(o *Entry) bool { return o == e })
+	if len(rest) == 0 {
+		return nil
 	}
-	if header["Cache-Control"] == nil && strings.Contains(strings.ToLower(header.Get("Pragma")), "no-cache") {
-		d.NoCache = true
-	}
-	return d, true
-}
-
-func responseDirectives(header http.Header) (d *cacheobject.ResponseCacheDirectives, ok bool) {
-	d, err := cacheobject.ParseResponseCacheControl(strings.Join(header["Cache-Control"], ","))
-	return d, err == nil
+	return &variants{rest}
 }

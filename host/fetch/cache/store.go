@@ -1,115 +1,74 @@
 package cache
 
 import (
-	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 	"time"
 )
 
-// Store keeps a response if it may be and is worth it, and gives the entry. The body and the header are the cache's from now on, to read.
+// Store keeps the response to a request that was sent and answered at these times, if it may be kept and is worth it, and tells whether it
+// is; the entry is nil if it mustn't be. What was stored for the request before is forgotten if the new response can't take its place,
+// unless that is no more than a passing failure.
 func (c *Cache) Store(r *Request, status int, header http.Header, body []byte, note any, sent, received time.Time) (*Entry, bool) {
-	if want, ok := requestDirectives(r.Header); !cacheable(r) || !ok || want.NoStore {
+	if want := requestDirectives(r.Header); !cacheable(r) || want.noStore {
 		return nil, false
 	}
-	e, ok := newEntry(r, status, header, body, sent, received)
-	if !ok || e.lifetime <= e.age && len(e.Validators()) == 0 && e.directives.StaleWhileRevalidate <= 0 && e.directives.StaleIfError <= 0 {
-		c.drop(r) // whatever was stored has been replaced at the upstream
+	e, ok := c.newEntry(r, status, header, body, sent, received)
+	if !ok || !e.worthwhile() || e.size > c.max {
+		if !passing(status) {
+			c.drop(r, sent)
+		}
 		return nil, false
 	}
 	e.Note = note
-	if e.size > c.max/4 {
-		c.drop(r)
-		return nil, false
-	}
-	c.put(r, e)
-	return e, true
+	return e, c.put(r, e)
 }
 
-// put adds an entry in place of the one that the same requests select. The oldest goes when there are too many.
-func (c *Cache) put(r *Request, e *Entry) {
+// passing tells whether a status says more about now than about the resource.
+func passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500
+}
+
+// put adds an entry in place of the one that the same requests select, unless that was asked for later. An answer to what was asked before
+// the URL was invalidated may be older than what invalidated it, and isn't kept either.
+func (c *Cache) put(r *Request, e *Entry) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed || c.invalid.since(r.URL, e.sent) {
+		return false
+	}
 	key := c.key(r)
-	next := &variants{entries: []*Entry{e}}
-	if old, ok := c.store.GetIfPresent(key); ok {
-		for _, o := range old.entries {
-			if !o.matches(r.Header) && len(next.entries) < maxVariants {
-				next.entries = append(next.entries, o)
-			}
+	now, _ := c.store.GetIfPresent(key)
+	var old *Entry
+	if now != nil {
+		if old = c.selected(now.entries, r.Header); old != nil && old.sent.After(e.sent) {
+			return false
 		}
 	}
-	c.store.Set(key, next)
+	c.store.Set(key, now.with(e, old, c.max))
+	c.store.CleanUp() // a reader may be at it, and have left the eviction for later
+	return true
 }
 
-// drop forgets the entry that a request selects.
-func (c *Cache) drop(r *Request) {
+// drop forgets the entry that a request selects, unless it was asked for later than what has shown it to be outdated.
+func (c *Cache) drop(r *Request, sent time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := c.key(r)
-	old, ok := c.store.GetIfPresent(key)
-	if !ok || old.find(r.Header) == nil {
+	v, ok := c.store.GetIfPresent(key)
+	if !ok {
 		return
 	}
-	rest := slices.DeleteFunc(slices.Clone(old.entries), func(e *Entry) bool { return e.matches(r.Header) })
-	if len(rest) == 0 {
+	e := c.selected(v.entries, r.Header)
+	if e == nil || e.sent.After(sent) {
+		return
+	}
+	if v = v.without(e); v == nil {
 		c.store.Invalidate(key)
-		return
+	} else {
+		c.store.Set(key, v)
 	}
-	c.store.Set(key, &variants{rest})
-}
-
-// unchanged are fields that a 304 says nothing about, since they describe a body that it doesn't have (RFC 9111, section 3.2).
-var unchanged = []string{"Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Transfer-Encoding"}
-
-// Refresh takes over what a 304 says of an entry (RFC 9111, section 4.3.4), stores and returns the result.
-func (c *Cache) Refresh(r *Request, e *Entry, header http.Header, sent, received time.Time) *Entry {
-	merged := maps.Clone(e.Header)
-	for name, values := range header {
-		if !slices.Contains(unchanged, name) {
-			merged[name] = values
-		}
-	}
-	// The age is that of the confirmation, unless it has one of its own.
-	if header["Age"] == nil {
-		delete(merged, "Age")
-	}
-	fresh, ok := c.Store(r, e.Status, merged, e.Body, e.Note, sent, received)
-	if !ok { // it mustn't be kept any more, but it is the answer
-		kept := *e
-		kept.Header, kept.received, kept.age = merged, received, 0
-		return &kept
-	}
-	return fresh
-}
-
-// Invalidate forgets what a successful request with an unsafe method may have changed (RFC 9111, section 4.4): its URL, and those that the
-// response names in Location and Content-Location if they are of the same origin, under the request's own credentials.
-func (c *Cache) Invalidate(r *Request, status int, header http.Header) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return
-	}
-	if status < 200 || status >= 400 {
-		return
-	}
-	c.forget(r, r.URL)
-	base, err := url.Parse(r.URL)
-	if err != nil {
-		return
-	}
-	for _, name := range [...]string{"Location", "Content-Location"} {
-		if to, err := base.Parse(header.Get(name)); err == nil && header.Get(name) != "" && to.Scheme == base.Scheme && to.Host == base.Host {
-			to.Fragment = ""
-			c.forget(r, to.String())
-		}
-	}
-}
-
-func (c *Cache) forget(r *Request, url string) {
-	other := Request{Method: r.Method, URL: url, Header: r.Header, Credentials: r.Credentials}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.store.Invalidate(c.key(&other))
 }
