@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,15 +15,18 @@ import (
 type CacheConfig struct {
 	TTL         time.Duration // how long addresses are remembered; default 10 s. Resolvers of the system's don't tell DNS's own
 	NegativeTTL time.Duration // how long a name that doesn't exist is; default 1 s
-	Entries     int           // names remembered, and lookups under way; default 4096
-	Timeout     time.Duration // of one lookup; default 10 s
+	Entries     int           // names remembered; default 4096
+	Lookups     int           // lookups under way at a time, the next ones wait for their turn; default 256
+	Timeout     time.Duration // of one lookup, the wait for its turn included; default 10 s
 }
 
 // Cache is a [Resolver] that remembers another's answers, and asks it once however many want the same name. Failures other than that
-// there is no such name aren't remembered. It is bounded: the name that was not asked for longest goes first.
+// there is no such name aren't remembered. It is bounded: the name that was not asked for longest goes first, and of an answer no more
+// addresses are kept than a dial looks at.
 type Cache struct {
 	resolver Resolver
 	cfg      CacheConfig
+	turns    chan struct{} // holds as many as lookups are under way
 
 	mu      sync.Mutex
 	entries map[string]*list.Element // of *cached
@@ -40,8 +44,11 @@ type cached struct {
 
 // lookup is a question under way.
 type lookup struct {
+	ctx     context.Context // nobody's in particular, so that no asker takes the answer from the others by leaving
 	cancel  context.CancelFunc
-	waiters int           // guarded by the cache's mutex; without any it is cancelled
+	host    string
+	waiters int           // guarded by the cache's mutex; without any the lookup is cancelled
+	settled bool          // guarded likewise
 	done    chan struct{} // closed when the rest is there
 	addrs   []netip.Addr
 	err     error
@@ -61,38 +68,39 @@ func NewCache(resolver Resolver, cfg CacheConfig) *Cache {
 	if cfg.Entries <= 0 {
 		cfg.Entries = 4096
 	}
+	if cfg.Lookups <= 0 {
+		cfg.Lookups = 256
+	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 10 * time.Second
 	}
-	return &Cache{resolver: resolver, cfg: cfg, entries: make(map[string]*list.Element), flying: make(map[string]*lookup)}
+	return &Cache{
+		resolver: resolver, cfg: cfg, turns: make(chan struct{}, cfg.Lookups),
+		entries: make(map[string]*list.Element), flying: make(map[string]*lookup),
+	}
 }
 
-// errBusy is the answer while as many lookups are under way as the cache has entries.
-var errBusy = errors.New("too many lookups are under way")
+// maxName is how long a name in the DNS can be, written with the root's dot (RFC 1035, section 2.3.4).
+const maxName = 254
 
-// LookupNetIP answers from memory, else asks. Whoever waits leaves with ctx; the lookup goes on while others wait. The slice isn't the
-// caller's to change.
+// LookupNetIP answers from memory, else asks. Whoever waits leaves with ctx, with its cause; the lookup goes on while others wait. A
+// lookup that takes too long ends in a net.DNSError that is a timeout. The slice isn't the caller's to change.
 func (c *Cache) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	c.mu.Lock()
-	if e, ok := c.entries[host]; ok {
-		if entry := e.Value.(*cached); time.Now().Before(entry.expires) {
-			c.recent.MoveToFront(e)
-			c.mu.Unlock()
-			return entry.addrs, entry.err
-		}
-		c.forget(e)
+	if len(host) > maxName { // or memory would be bounded in names but not in bytes
+		return nil, &net.DNSError{Err: "the name is too long", Name: host[:maxName], IsNotFound: true}
 	}
-	l, ok := c.flying[host]
-	if !ok {
-		if len(c.flying) >= c.cfg.Entries {
-			c.mu.Unlock()
-			return nil, errBusy
-		}
-		l = &lookup{done: make(chan struct{})}
-		var asking context.Context
-		asking, l.cancel = context.WithTimeout(context.Background(), c.cfg.Timeout)
-		c.flying[host] = l
-		go c.ask(asking, l, network, host)
+	c.mu.Lock()
+	if entry := c.recall(host); entry != nil {
+		c.mu.Unlock()
+		return entry.addrs, entry.err
+	}
+	if ctx.Err() != nil {
+		c.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+	l := c.flying[host]
+	if l == nil {
+		l = c.begin(network, host)
 	}
 	l.waiters++
 	c.mu.Unlock()
@@ -100,39 +108,95 @@ func (c *Cache) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 	case <-l.done:
 		return l.addrs, l.err
 	case <-ctx.Done():
+		c.leave(l)
+		return nil, context.Cause(ctx)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if l.waiters--; l.waiters == 0 {
-		l.cancel()
-		if c.flying[host] == l { // who comes next must not get an answer that is being cancelled
-			delete(c.flying, host)
-		}
-	}
-	return nil, context.Cause(ctx)
 }
 
-// ask looks a name up on behalf of everybody who waits, so that it ends with the last of them only.
-func (c *Cache) ask(ctx context.Context, l *lookup, network, host string) {
+// begin starts a lookup. Somebody waits for each, so that there are never more than callers, be they at their turn or not.
+func (c *Cache) begin(network, host string) *lookup {
+	l := &lookup{host: host, done: make(chan struct{})}
+	l.ctx, l.cancel = context.WithTimeout(context.Background(), c.cfg.Timeout)
+	c.flying[host] = l
+	go c.ask(l, network)
+	return l
+}
+
+// ask waits for the lookup's turn and looks up. A resolver that doesn't heed its context keeps its turn until it returns, so that even
+// those are bounded, but nobody waits for it longer than the timeout.
+func (c *Cache) ask(l *lookup, network string) {
 	defer l.cancel()
-	l.addrs, l.err = c.resolver.LookupNetIP(ctx, network, host)
-	if len(l.addrs) > maxAnswers {
-		l.addrs = append([]netip.Addr(nil), l.addrs[:maxAnswers]...)
+	stop := context.AfterFunc(l.ctx, func() { c.settle(l, nil, c.late(l.host)) })
+	defer stop()
+	select {
+	case c.turns <- struct{}{}:
+	case <-l.ctx.Done():
+		return
 	}
+	addrs, err := c.resolver.LookupNetIP(l.ctx, network, l.host)
+	<-c.turns
+	if err != nil && l.ctx.Err() != nil {
+		err = c.late(l.host)
+	}
+	c.settle(l, addrs, err)
+}
+
+func (c *Cache) late(host string) error {
+	return &net.DNSError{Err: "no answer within " + c.cfg.Timeout.String(), Name: host, IsTimeout: true, IsTemporary: true}
+}
+
+// settle ends a lookup, once, and remembers what is worth it.
+func (c *Cache) settle(l *lookup, addrs []netip.Addr, err error) {
+	if err != nil {
+		addrs = nil
+	}
+	addrs = slices.Clone(addrs[:min(len(addrs), maxAnswers)]) // not in the memory of thousands, nor in the resolver's
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flying[host] == l {
-		delete(c.flying, host)
+	if l.settled {
+		return
 	}
-	ttl := c.cfg.TTL
-	if l.err != nil {
-		ttl = c.cfg.NegativeTTL
+	l.settled, l.addrs, l.err = true, slices.Clip(addrs), err
+	defer close(l.done)
+	if c.flying[l.host] != l {
+		return // everybody has left, and maybe others came: theirs is the newer answer
 	}
+	delete(c.flying, l.host)
 	var dns *net.DNSError
-	if l.err == nil || errors.As(l.err, &dns) && dns.IsNotFound && !dns.IsTemporary {
-		c.remember(&cached{host, l.addrs, l.err, time.Now().Add(ttl)})
+	switch {
+	case len(addrs) > 0:
+		c.remember(&cached{l.host, l.addrs, nil, time.Now().Add(c.cfg.TTL)})
+	case err == nil, errors.As(err, &dns) && dns.IsNotFound && !dns.IsTemporary && !dns.IsTimeout:
+		c.remember(&cached{l.host, nil, err, time.Now().Add(c.cfg.NegativeTTL)})
 	}
-	close(l.done)
+}
+
+// leave takes one who waits from a lookup, and ends it with the last.
+func (c *Cache) leave(l *lookup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.waiters--; l.waiters > 0 {
+		return
+	}
+	l.cancel()
+	if c.flying[l.host] == l { // who comes next must not get an answer that is being cancelled
+		delete(c.flying, l.host)
+	}
+}
+
+// recall returns what is remembered of a name, or nil.
+func (c *Cache) recall(host string) *cached {
+	e, ok := c.entries[host]
+	if !ok {
+		return nil
+	}
+	entry := e.Value.(*cached)
+	if !time.Now().Before(entry.expires) {
+		c.forget(e)
+		return nil
+	}
+	c.recent.MoveToFront(e)
+	return entry
 }
 
 func (c *Cache) remember(entry *cached) {

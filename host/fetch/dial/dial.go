@@ -16,10 +16,14 @@
 // the names below it are never looked up: they are the loopback addresses (RFC
 // 6761, section 6.3).
 //
-// [NewCache] remembers a resolver's answers for a while. The guard is asked about
-// every address of every dial all the same.
+// A [Cache] in front of a resolver remembers its answers for a while, in bounded
+// memory. The guard is asked about every address of every dial all the same: what
+// is remembered is where a name leads, never that somebody may go there.
 //
-// A [Proxy] of the operator's is asked for a tunnel to the pinned address.
+// [Dialer.Dial] also tells how long the stages took, and goes through a [Proxy] of
+// the operator's where there is one: HTTP's CONNECT or SOCKS 5. The proxy is asked
+// for a tunnel to the pinned address and doesn't learn the name, so it is no way
+// around the guard either. What it answers is foreign: bounded, and over with ctx.
 package dial
 
 import (
@@ -86,9 +90,13 @@ func New(cfg Config) *Dialer {
 // errTimeout is the cause of the context that connectTimeout ends.
 var errTimeout = errors.New("connect timeout")
 
-// Trace is how long the stages of connecting took. A stage that did not take
-// place is negative: an address isn't looked up.
-type Trace struct{ DNS, Connect time.Duration }
+// Trace is how long the stages of connecting took, failed ones too. A stage that
+// did not take place is negative: an address isn't looked up, and nothing is
+// connected to after a failed lookup or a denial.
+type Trace struct {
+	DNS     time.Duration // an answer that is remembered counts as looked up
+	Connect time.Duration // all attempts; through a proxy, until its tunnel stands
+}
 
 // DialContext connects to port (1 to 65535) of host, a name or an address
 // without brackets. allow judges each address; nil allows all. It is called from
@@ -101,10 +109,12 @@ type Trace struct{ DNS, Connect time.Duration }
 // The error is ctx's cause if ctx is over, unchanged and at once. Else it is an
 // *[failure.Error] of code dns_error, connect_error, connect_timeout, or what
 // allow returned (address_denied) if no address was allowed.
+//
+// It never goes through a proxy: see [Dialer.Dial].
 func (d *Dialer) DialContext(
 	ctx context.Context, host, port string, allow func(netip.AddrPort) error, connectTimeout time.Duration,
 ) (net.Conn, error) {
-	return d.Dial(ctx, Target{Host: host, Port: port, Allow: allow}, connectTimeout, new(Trace))
+	return d.Dial(ctx, Target{Host: host, Port: port, Allow: allow}, connectTimeout, nil)
 }
 
 // Target is what is connected to.
@@ -114,11 +124,15 @@ type Target struct {
 	Proxy      *Proxy                     // nil: directly
 }
 
-// Dial is [Dialer.DialContext] with a trace, which it fills in whatever happens,
-// and maybe through a proxy. The proxy is asked for the address that was
-// resolved and judged here, never for the name; where the proxy itself is, allow
-// isn't asked. What goes wrong with it is a proxy_error.
+// Dial is [Dialer.DialContext] with a trace, which it fills in whatever happens
+// (nil: not wanted), and maybe through a proxy. The proxy is asked for the
+// address that was resolved and judged here, never for the name; where the proxy
+// itself is, allow isn't asked. What goes wrong with it is a proxy_error, whose
+// message has neither the target's address nor the proxy's, nor its credentials.
 func (d *Dialer) Dial(ctx context.Context, to Target, connectTimeout time.Duration, trace *Trace) (net.Conn, error) {
+	if trace == nil {
+		trace = new(Trace)
+	}
 	host, port, allow := to.Host, to.Port, to.Allow
 	trace.DNS, trace.Connect = -1, -1
 	if ctx.Err() != nil {
@@ -170,7 +184,7 @@ func (d *Dialer) dial(
 	start := time.Now()
 	defer func() { trace.Connect = time.Since(start) }()
 	if proxy != nil {
-		return d.tunnel(ctx, proxy, allowed)
+		return d.tunnel(ctx, proxy, allowed, allow)
 	}
 	conn, err := d.race(ctx, allowed, allow)
 	if err != nil {

@@ -1,219 +1,132 @@
 package dial
 
 import (
-	"bufio"
-	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 
-	"golang.org/x/net/proxy"
-
-	"github.com/sortie-run/sortie/host/fetch/failure"
+	"golang.org/x/net/idna"
 )
 
 // Proxy is a server of the operator's that connections go through: HTTP's CONNECT (RFC 9110, section 9.3.6), over TLS or not, or SOCKS 5
 // (RFC 1928). It may have the means to reach what this machine can't, so what it is asked for is always an address that was
-// judged here.
+// judged here. It is safe for concurrent use; every connection through it has one to the proxy for itself.
 type Proxy struct {
-	scheme, host, port string
-	user               *url.Userinfo
-	tls                *tls.Config // of https
+	scheme, host string
+	port         uint16
+	user         *url.Userinfo
+	tls          *tls.Config // of https
 }
 
-// ParseProxy reads http://, https:// or socks5://[user:password@]host[:port]. Ports are 80, 443 and 1080 unless given. TLS to the proxy is
-// verified with roots; nil is the system's. Errors don't repeat the password.
-func ParseProxy(text string, roots *tls.Config) (*Proxy, error) {
+// ParseProxy reads http://, https:// or socks5://[user:password@]host[:port]. Ports are 80, 443 and 1080 unless given. A path other than
+// "/", a query or a fragment is an error.
+//
+// User and password may be percent-encoded. They go into Basic Proxy-Authorization (RFC 7617: no colon in the user) or into SOCKS's own
+// authentication (RFC 1929: 1 to 255 bytes each; a password may be missing).
+//
+// TLS to an https:// proxy is by cfg, which may be nil: its roots, certificates and versions count; its server name, protocols and
+// InsecureSkipVerify don't. Errors repeat nothing of text.
+func ParseProxy(text string, cfg *tls.Config) (*Proxy, error) {
 	u, err := url.Parse(text)
-	if err != nil {
+	if err != nil { // which has the text
 		return nil, errors.New("a proxy is http://, https:// or socks5:// and its host; this can't be read as a URL")
 	}
-	defaults := map[string]string{"http": "80", "https": "443", "socks5": "1080"}
+	port, ok := map[string]uint16{"http": 80, "https": 443, "socks5": 1080}[u.Scheme]
 	switch {
-	case defaults[u.Scheme] == "":
-		return nil, fmt.Errorf("the proxy's scheme is %q; there are http, https and socks5", u.Scheme)
-	case u.Hostname() == "":
-		return nil, errors.New("the proxy has no host")
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+	case !ok: // of "user:password@host" the user would be the scheme
+		return nil, errors.New("the proxy's scheme is none of http, https and socks5")
+	case u.Path != "" && u.Path != "/" || strings.ContainsAny(text, "?#"):
 		return nil, errors.New("a proxy has a scheme, a host and a port, and nothing after them")
 	}
-	p := &Proxy{scheme: u.Scheme, host: u.Hostname(), port: u.Port(), user: u.User}
-	if p.port == "" {
-		p.port = defaults[u.Scheme]
+	host, ok := proxyHost(u)
+	if !ok {
+		return nil, errors.New("the proxy's host is neither a name nor an address")
 	}
-	if p.tls = roots; p.scheme == "https" {
-		if p.tls == nil {
-			p.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	if given := u.Port(); given != "" || strings.HasSuffix(u.Host, ":") {
+		number, err := strconv.ParseUint(given, 10, 16)
+		if err != nil || number == 0 {
+			return nil, errors.New("the proxy's port is not one from 1 to 65535")
 		}
-		p.tls = p.tls.Clone()
-		p.tls.ServerName, p.tls.NextProtos = p.host, nil
+		port = uint16(number)
+	}
+	if err := checkUser(u); err != nil {
+		return nil, err
+	}
+	p := &Proxy{scheme: u.Scheme, host: host, port: port, user: u.User}
+	if p.scheme == "https" {
+		p.tls = proxyTLS(cfg, host)
 	}
 	return p, nil
 }
 
 // String is the proxy without its credentials.
-func (p *Proxy) String() string { return p.scheme + "://" + net.JoinHostPort(p.host, p.port) }
-
-// The bounds of a proxy's answer to CONNECT, and of the addresses it is asked for.
-const (
-	maxProxyHead      = 16 << 10
-	maxProxyAddresses = 3
-)
-
-// tunnel asks the proxy for one address after the other.
-func (d *Dialer) tunnel(ctx context.Context, p *Proxy, addrs []netip.AddrPort) (net.Conn, error) {
-	if len(addrs) > maxProxyAddresses {
-		addrs = addrs[:maxProxyAddresses]
-	}
-	var last error
-	for _, addr := range addrs {
-		conn, err := d.through(ctx, p, addr)
-		if err == nil {
-			return conn, nil
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		last = err
-	}
-	// Where the proxy is and what was asked of it is not the guest's to know; both are in the cause.
-	return nil, failure.Wrap(failure.ProxyError, last, "the operator's proxy didn't connect: %s", proxyReason(last))
+func (p *Proxy) String() string {
+	return p.scheme + "://" + net.JoinHostPort(p.host, strconv.Itoa(int(p.port)))
 }
 
-// through opens one tunnel. The connection to the proxy is closed unless it becomes the tunnel, and at once when ctx ends.
-func (d *Dialer) through(ctx context.Context, p *Proxy, addr netip.AddrPort) (_ net.Conn, err error) {
-	raw, err := (&net.Dialer{KeepAlive: d.keepAlive}).DialContext(undated{ctx}, "tcp", net.JoinHostPort(p.host, p.port))
-	if err != nil {
-		return nil, fmt.Errorf("dial: %w", err)
+// GoString is String, for %#v.
+func (p *Proxy) GoString() string { return fmt.Sprintf("dial.Proxy(%q)", p.String()) }
+
+// hostnames maps as the URLs of fetches are, and leaves underscores, which names of containers have.
+var hostnames = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
+
+// proxyHost returns the URL's host if it is an address, IPv6 in brackets, or could be a name: in ASCII, as DNS has it.
+func proxyHost(u *url.URL) (string, bool) {
+	host, bracketed := u.Hostname(), strings.HasPrefix(u.Host, "[")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return host, addr.Is6() == bracketed
 	}
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	defer func() {
-		if !stop() && err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			raw.Close()
-		}
-	}()
-	if p.scheme == "socks5" {
-		return raw, p.socks(ctx, raw, addr)
+	host, err := hostnames.ToASCII(host)
+	if err != nil || bracketed || len(host) > maxName {
+		return "", false
 	}
-	conn := raw
-	if p.scheme == "https" {
-		secured := tls.Client(raw, p.tls)
-		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		conn = secured
+	if again, err := hostnames.ToASCII(host); err != nil || again != host { // as of a host in broken UTF-8
+		return "", false
 	}
-	return p.connect(conn, addr)
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return "", false
+		}
+	}
+	return host, true
 }
 
-// socks asks on a connection that is there. The library writes to what its forwarding dialer gives.
-func (p *Proxy) socks(ctx context.Context, raw net.Conn, addr netip.AddrPort) error {
-	var auth *proxy.Auth
-	if p.user != nil {
-		password, _ := p.user.Password()
-		auth = &proxy.Auth{User: p.user.Username(), Password: password}
+// checkUser refuses credentials that can't be sent as they are meant.
+func checkUser(u *url.URL) error {
+	if u.User == nil {
+		return nil
 	}
-	dialer, err := proxy.SOCKS5("tcp", "", auth, given{raw})
-	if err != nil {
-		return err
-	}
-	if _, err := dialer.(proxy.ContextDialer).DialContext(undated{ctx}, "tcp", addr.String()); err != nil {
-		return fmt.Errorf("socks5: %w", err)
+	user := u.User.Username()
+	password, _ := u.User.Password()
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	switch {
+	case user == "" && password == "":
+		return errors.New("the proxy's credentials are empty")
+	case strings.ContainsFunc(user+password, control):
+		return errors.New("the proxy's credentials have a control character")
+	case u.Scheme == "socks5" && (user == "" || len(user) > 255 || len(password) > 255):
+		return errors.New("SOCKS takes a user of 1 to 255 bytes and a password of at most 255")
+	case u.Scheme != "socks5" && strings.Contains(user, ":"):
+		return errors.New("the proxy's user has a colon, which would be taken for the end of it")
 	}
 	return nil
 }
 
-// given is a dialer that has its connection already.
-type given struct{ conn net.Conn }
-
-func (g given) Dial(_, _ string) (net.Conn, error) { return g.conn, nil }
-
-// DialContext is for the library, which otherwise dials in a goroutine that it leaves behind.
-func (g given) DialContext(context.Context, string, string) (net.Conn, error) { return g.conn, nil }
-
-// errProxyStatus is a proxy's refusal.
-type errProxyStatus int
-
-func (e errProxyStatus) Error() string {
-	return fmt.Sprintf("the proxy answered with status %d", int(e))
-}
-
-// connect asks by CONNECT.
-func (p *Proxy) connect(conn net.Conn, addr netip.AddrPort) (net.Conn, error) {
-	head := "CONNECT " + addr.String() + " HTTP/1.1\r\nHost: " + addr.String() + "\r\n"
-	if p.user != nil {
-		password, _ := p.user.Password()
-		head += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(p.user.Username()+":"+password)) + "\r\n"
+// proxyTLS is how an https:// proxy is spoken to.
+func proxyTLS(cfg *tls.Config, host string) *tls.Config {
+	if cfg == nil {
+		cfg = &tls.Config{}
 	}
-	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	limited := &io.LimitedReader{R: conn, N: maxProxyHead}
-	r := bufio.NewReader(limited)
-	if err := readConnect(r); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	early, _ := r.Peek(r.Buffered())
-	return &tunnelled{conn, early}, nil
-}
-
-// readConnect reads the answer to CONNECT: any interim ones, and the head of the final one. After a 2xx there's no body (RFC 9110,
-// section 9.3.6): the tunnel begins.
-func readConnect(r *bufio.Reader) error {
-	for range 8 {
-		resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		switch {
-		case resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols:
-		case resp.StatusCode/100 == 2:
-			return nil
-		default:
-			return errProxyStatus(resp.StatusCode)
-		}
-	}
-	return errors.New("the proxy gives interim answers only")
-}
-
-// tunnelled is a connection of which something was read already.
-type tunnelled struct {
-	net.Conn
-	early []byte
-}
-
-func (t *tunnelled) Read(p []byte) (int, error) {
-	if len(t.early) > 0 {
-		n := copy(p, t.early)
-		t.early = t.early[n:]
-		return n, nil
-	}
-	return t.Conn.Read(p)
-}
-
-// proxyReason says what went wrong without addresses.
-func proxyReason(err error) string {
-	var status errProxyStatus
-	var op *net.OpError
-	switch {
-	case errors.As(err, &status) && status == http.StatusProxyAuthRequired:
-		return "it refuses the operator's credentials (status 407)"
-	case errors.As(err, &status):
-		return fmt.Sprintf("it answered with status %d", int(status))
-	case errors.As(err, &op) && op.Op == "dial":
-		return "it can't be reached"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "it closed the connection"
-	}
-	return "it gave no valid answer"
+	cfg = cfg.Clone()
+	cfg.InsecureSkipVerify = false
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	cfg.KeyLogWriter = nil
+	cfg.NextProtos = nil // CONNECT as it is written here is HTTP/1.1's
+	cfg.ServerName, _, _ = strings.Cut(strings.TrimSuffix(host, "."), "%")
+	return cfg
 }

@@ -53,8 +53,12 @@ func (d *Dialer) resolve(ctx context.Context, host string, trace *Trace) ([]neti
 const maxAnswers = 64
 
 // lookup asks the resolver without depending on it to heed ctx: a lookup that
-// is given up ends on its own, in the background.
+// is given up ends on its own, in the background. A cache doesn't wait for its
+// resolver either.
 func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if c, ok := d.resolver.(*Cache); ok {
+		return c.LookupNetIP(ctx, "ip", host)
+	}
 	type answer struct {
 		addrs []netip.Addr
 		err   error

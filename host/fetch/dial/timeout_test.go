@@ -100,7 +100,7 @@ func TestTheCallersDeadlineIsNoConnectTimeout(t *testing.T) {
 func TestStaggered(t *testing.T) {
 	t.Parallel()
 	up := listen(t)
-	hanging := make(chan struct{})
+	entered, hanging := make(chan struct{}), make(chan struct{})
 	var ended atomic.Bool
 	verdicts := map[string]int{}
 	j := &judge{}
@@ -115,9 +115,11 @@ func TestStaggered(t *testing.T) {
 		switch {
 		case !atSocket:
 		case a.Addr().String() == "127.0.0.9":
+			close(entered)
 			<-hanging // its attempt gets no further until the other one has surely won
 			ended.Store(true)
 		default:
+			<-entered // or this one may have won before the other is at its socket
 			time.AfterFunc(50*time.Millisecond, func() { close(hanging) })
 		}
 		return nil
