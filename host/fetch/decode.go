@@ -86,16 +86,9 @@ type stage struct {
 	name  string
 	buf   *bufio.Reader
 	codec codec
-	state stageState
+	begun bool
+	err   error // how it ended
 }
-
-type stageState uint8
-
-const (
-	fresh stageState = iota
-	decoding
-	drained
-)
 
 // open stacks the codings, the first of which is undone first, on r. release must be called after.
 func (c *codecs) open(codings []string, r io.Reader, allowance int64) *decoder {
@@ -135,25 +128,32 @@ func (d *decoder) release() {
 	}
 }
 
-// Read decodes one coding. Nothing at all decodes to nothing; after the end there must be nothing more.
+// Read decodes one coding. An error is for good, the end included: a decoder above may overlook one that comes with bytes, or takes the
+// place of a next member, and would be told of the end when it asks again.
 func (s *stage) Read(p []byte) (int, error) {
-	switch s.state {
-	case fresh:
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.decode(p)
+	s.err = err
+	return n, err
+}
+
+// decode is Read up to its first error. Nothing at all decodes to nothing; after the end there must be nothing more.
+func (s *stage) decode(p []byte) (int, error) {
+	if !s.begun {
 		if _, err := s.buf.Peek(1); err != nil {
 			return 0, err
 		}
 		if err := s.codec.Reset(s.buf); err != nil {
 			return 0, cut(err)
 		}
-		s.state = decoding
-	case drained:
-		return 0, io.EOF
+		s.begun = true
 	}
 	n, err := s.codec.Read(p)
 	if err != io.EOF {
 		return n, err
 	}
-	s.state = drained
 	switch _, err := s.buf.Peek(1); {
 	case err == nil:
 		return n, errTrailing

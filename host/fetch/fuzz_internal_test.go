@@ -114,3 +114,46 @@ func encode(t *testing.T, coding uint16, data []byte) []byte {
 	}
 	return out.Bytes()
 }
+
+// TestStackedErrors: a body that is cut, or goes on behind its end, at the outermost of several codings is no valid one, whatever the decoders
+// above make of it.
+func TestStackedErrors(t *testing.T) {
+	t.Parallel()
+	names := [...]string{"gzip", "deflate", "deflate", "br", "zstd"}
+	stacks := [][]uint16{{4, 1, 0}, {0, 4, 1}, {3, 2, 0}}
+	for inner := range uint16(5) {
+		for outer := range uint16(5) {
+			stacks = append(stacks, []uint16{inner, outer})
+		}
+	}
+	for _, text := range []string{"", "x", "hello", strings.Repeat("a text that is compressed, ", 40)} {
+		for _, stack := range stacks {
+			whole := []byte(text)
+			var codings []string
+			for _, coding := range stack {
+				whole = encode(t, coding, whole)
+				codings = append([]string{names[coding]}, codings...)
+			}
+			read := func(from []byte) error {
+				d := newCodecs().open(codings, bytes.NewReader(from), 1<<20)
+				defer d.release()
+				got, err := io.ReadAll(d)
+				if err == nil && string(got) != text {
+					t.Errorf("%q gives something else", codings)
+				}
+				return err
+			}
+			if err := read(whole); err != nil {
+				t.Fatalf("%q: %v", codings, err)
+			}
+			if read(append(bytes.Clone(whole), "more"...)) == nil {
+				t.Errorf("%q of %.9q with more behind it is taken", codings, text)
+			}
+			for cut := 1; cut < len(whole); cut++ {
+				if read(whole[:cut]) == nil {
+					t.Errorf("%q of %.9q cut to %d of %d bytes is taken", codings, text, cut, len(whole))
+				}
+			}
+		}
+	}
+}
