@@ -7,7 +7,7 @@ GUESTS := plugins examples/go-plugin examples/raw-extism host/testdata/guest hos
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go build download generate check lint tidy fuzz race bench-go clean
+.PHONY: help run test test-go build download generate check lint tidy fuzz mutants race bench-go clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 		grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go 2>/dev/null | sed 's/func //' | while read -r f; do \
 			echo "== $$f in $${d#$(CURDIR)/}" && (cd $$d && $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 		done || exit 1; done
+
+mutants: ## take guards out of the fetch engine one by one: tests must fail each time
+	SORTIE_MUTANTS=1 $(GO) test -timeout 30m -run TestMutants -v ./host/fetch
 
 bench-go: ## the Go benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -18,7 +18,7 @@ type admission struct {
 }
 
 // admit waits for an admission, within pool_timeout in all.
-func (f *flight) admit(ctx context.Context, h *hop) (*admission, *failure.Error) {
+func (f *flight) admit(ctx context.Context, h *hop) (a admission, _ *failure.Error) {
 	engine, limit := f.client.engine, f.client.limits.pool
 	name, care := h.url.Origin(), engine.upstreams.of(h.url)
 	waiting, done := context.Context(nil), func() {}
@@ -29,28 +29,28 @@ func (f *flight) admit(ctx context.Context, h *hop) (*admission, *failure.Error)
 		}
 		return waiting
 	}
-	a := &admission{client: f.client, origin: f.client.origins.Get(name, care.settings)}
+	a = admission{client: f.client, origin: f.client.origins.Get(name, care.settings)}
 	if err := a.consent(ctx, care, patient); err != nil {
 		f.client.origins.Put(a.origin)
-		return nil, refusal(err)
+		return a, refusal(err)
 	}
 	if care.rate != nil {
 		if err := engine.rates.Wait(patient(), name, *care.rate, limit); err != nil {
 			a.abandon()
-			return nil, refusal(err)
+			return a, refusal(err)
 		}
 	}
 	a.held = hold{party: party{f.client, f.session.slots}, origins: engine.origins, origin: name, process: engine.fetches}
 	if err := a.held.acquire(patient); err != nil {
 		a.abandon()
-		return nil, refusal(err)
+		return a, refusal(err)
 	}
 	// What ends many fetches reaches one after the other, and the slots of the first mustn't pass to one that it hasn't reached yet.
 	for _, c := range [...]context.Context{f.session.ctx, f.parent, ctx} {
 		if fail := stopped(c); fail != nil {
 			a.held.release()
 			a.abandon()
-			return nil, fail
+			return a, fail
 		}
 	}
 	return a, nil

@@ -161,6 +161,63 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	eventually(t, "the new answer", func() bool { return string(wantOK(t, b.do(&fetch.Request{URL: up.URL})).Body) == "new" })
 }
 
+// TestRevalidationIsCharged: what is sent in the background for a session is no more than what it was charged for it.
+func TestRevalidationIsCharged(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	up := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if w.Header().Set("Cache-Control", "max-age=0, stale-while-revalidate=600"); n.Add(1) > 1 {
+			w.WriteHeader(503)
+		}
+	})
+	p := caching()
+	p.Retry, p.Hedge = manifest.Retry{Attempts: 5, Backoff: 1, MaxBackoff: 1}, time.Nanosecond
+	b := open(t, fetch.Config{}, p)
+	wantOK(t, b.do(&fetch.Request{URL: up.URL, Hedge: fetch.HedgeNever}))
+	wantOK(t, b.do(&fetch.Request{URL: up.URL}))
+	eventually(t, "the revalidation", func() bool { return n.Load() > 1 })
+	b.client.Close() // which waits for it
+	if u := b.session.Usage().Requests; int(n.Load()) != u || u != 2 {
+		t.Errorf("the upstream saw %d, %d were charged", n.Load(), u)
+	}
+}
+
+// TestOddConfirmation: a 304 about another version isn't the answer, nor is one that nobody asked for taken for a confirmation.
+func TestOddConfirmation(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		again  int // the status without a condition
+		status int
+	}{{"then the new version is", 200, 200}, {"then a 304 is what it is", 304, 304}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var n atomic.Int32
+			up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "max-age=0")
+				switch n.Add(1) {
+				case 1:
+					w.Header().Set("Etag", `"1"`)
+					io.WriteString(w, "old")
+				case 2:
+					w.Header().Set("Etag", `"2"`)
+					w.WriteHeader(304)
+				default:
+					if w.WriteHeader(c.again); c.again == 200 {
+						io.WriteString(w, "new")
+					}
+				}
+			})
+			b := open(t, fetch.Config{}, caching())
+			wantOK(t, b.do(&fetch.Request{URL: up.URL}))
+			resp := wantOK(t, b.do(&fetch.Request{URL: up.URL}))
+			if resp.Status != c.status || string(resp.Body) == "old" || b.session.Usage().Requests != 3 {
+				t.Errorf("status %d, body %q, %d requests", resp.Status, resp.Body, b.session.Usage().Requests)
+			}
+		})
+	}
+}
+
 // TestCoalescing: of identical GETs under way one goes out, and when its own session ends another does.
 func TestCoalescing(t *testing.T) {
 	t.Parallel()

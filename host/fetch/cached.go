@@ -72,22 +72,24 @@ func (f *flight) coalesced(h *hop, r *cache.Request) (*reply, *failure.Error) {
 	case e != nil:
 		return f.stored(h, e, CacheHit)
 	}
-	settled := false
-	defer func() {
-		if turn != nil && !settled { // never, unless something below panics
-			turn.Fail()
-		}
-	}()
+	if turn == nil {
+		return f.stores(h, r, nil)
+	}
+	defer turn.Fail() // unless it has ended before
 	reply, fail := f.stores(h, r, turn)
-	settled = true
-	if turn != nil && fail != nil {
-		if stopped(f.ctx) != nil || fail.Code == failure.LimitRequests || fail.Code == failure.LimitBytes || fail.Code == failure.PoolTimeout {
-			turn.Leave() // that was this fetch's own end
-		} else {
-			turn.Fail()
-		}
+	if fail != nil && f.ownEnd(fail) {
+		turn.Leave()
 	}
 	return reply, fail
+}
+
+// ownEnd tells whether a failure is this fetch's and not one that others who want the same would have too.
+func (f *flight) ownEnd(fail *failure.Error) bool {
+	switch fail.Code {
+	case failure.LimitRequests, failure.LimitBytes, failure.PoolTimeout:
+		return true
+	}
+	return f.ctx.Err() != nil
 }
 
 // stores gets an answer and keeps it, and gives it to those who wait for it.
@@ -98,9 +100,6 @@ func (f *flight) stores(h *hop, r *cache.Request, turn *cache.Turn) (*reply, *fa
 		return nil, fail
 	}
 	if reply.verdict != final || reply.stream != nil {
-		if turn != nil {
-			turn.Fail()
-		}
 		return reply, nil
 	}
 	received := time.Now()
@@ -124,13 +123,14 @@ func (f *flight) confirmed(h *hop, r *cache.Request, e *cache.Entry) (*reply, *f
 	sent := time.Now()
 	reply, fail := f.retried(asking)
 	h.onward.Store(asking.onward.Load())
-	if fail == nil && reply.status == http.StatusNotModified && len(validators) > 0 && !e.Confirms(reply.header) {
-		sent = time.Now() // that is about another version: what there is now has to be asked for
+	if fail == nil && reply.status == http.StatusNotModified && len(validators) > 0 {
+		if e.Confirms(reply.header) {
+			return f.stored(h, f.client.cache.Refresh(r, e, reply.header, sent, time.Now()), CacheFresh)
+		}
+		sent = time.Now() // it is about another version: what there is now has to be asked for
 		reply, fail = f.retried(h)
 	}
 	switch {
-	case fail == nil && reply.status == http.StatusNotModified && len(validators) > 0:
-		return f.stored(h, f.client.cache.Refresh(r, e, reply.header, sent, time.Now()), CacheFresh)
 	case e.ServesErrorsTo(r, time.Now()) && (fail != nil && fail.Code.Retryable(http.MethodGet) || fail == nil && cache.IsError(reply.status)):
 		if fail == nil && reply.stream != nil {
 			reply.stream.abandon()
@@ -175,7 +175,8 @@ func (f *flight) stored(h *hop, e *cache.Entry, state CacheState) (*reply, *fail
 	return &reply{status: e.Status, header: e.Answer(time.Now()), body: e.Body, decoded: decoded}, nil
 }
 
-// revalidateLater asks the upstream on behalf of the next fetches. It is charged to this session, which needn't wait for it; false if it can't be.
+// revalidateLater asks the upstream on behalf of the next fetches, once. It is charged to this session, which needn't wait for it. It is
+// false if that can't be done now.
 func (f *flight) revalidateLater(h *hop) bool {
 	c := f.client
 	if f.session.budget.takeRequest() != nil {
@@ -196,7 +197,9 @@ func (f *flight) revalidateLater(h *hop) bool {
 	go func() {
 		defer c.background.Release(1)
 		defer session.Close()
-		session.Do(context.Background(), &Request{URL: url, Header: fields, Redirect: Manual, Retry: &f.retry, revalidate: true})
+		session.Do(context.Background(), &Request{
+			URL: url, Header: fields, Redirect: Manual, Retry: &Retry{Attempts: 1}, Hedge: HedgeNever, revalidate: true,
+		})
 	}()
 	return true
 }

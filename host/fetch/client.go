@@ -38,6 +38,7 @@ type Client struct {
 	ctx    context.Context // ends with the client, and with it the dialling
 	cancel context.CancelFunc
 
+	urls      urls
 	origins   *upstream.Origins
 	exchanges atomic.Uint64 // numbers given
 
@@ -118,6 +119,9 @@ func (c *Client) Close() {
 		if t != nil {
 			t.close()
 		}
+	}
+	if c.cache != nil {
+		c.cache.Close()
 	}
 }
 

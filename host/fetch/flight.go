@@ -53,13 +53,13 @@ func newFlight(parent, caller context.Context, s *Session, r *Request) *flight {
 	f := &flight{client: c, session: s, parent: parent, request: r, method: r.Method, started: time.Now(), retry: c.retry.with(r.Retry)}
 	f.attemptTimeout = shorter(r.AttemptTimeout, c.limits.attempt)
 	f.entry = s.record(r, f.started)
-	if base := parent; r.Stream {
-		// A group's context ends with the group, and what is still being read then mustn't.
-		base = s.ctx
-		f.ctx, f.cancel = context.WithCancelCause(base)
+	base := parent
+	if r.Stream {
+		base = s.ctx // a group's context ends with the group, and what is still being read then mustn't
+	}
+	f.ctx, f.cancel = context.WithCancelCause(base)
+	if base != parent {
 		f.detach = context.AfterFunc(parent, func() { f.cancel(callerStop(parent)) })
-	} else {
-		f.ctx, f.cancel = context.WithCancelCause(base)
 	}
 	timeout := shorter(r.Timeout, c.limits.timeout)
 	f.deadline = f.started.Add(timeout)
@@ -104,7 +104,7 @@ func (f *flight) prepare() *failure.Error {
 	}
 	f.method = method
 	f.entry.setMethod(method)
-	if f.url, fail = policy.ParseURL(r.URL); fail != nil {
+	if f.url, fail = f.client.urls.parse(r.URL); fail != nil {
 		return fail
 	}
 	if f.expect, fail = asFailure(ParseExpect(r.Expect)); fail != nil {
@@ -184,13 +184,13 @@ func (f *flight) answer(h *hop, r *reply) Result {
 	resp := &Response{
 		Status: r.status, Header: responseFields(r.header, r.decoded), Body: r.body, Stream: f.request.Stream,
 		URL: h.url.String(), Redirected: f.hops > 0, Attempts: int(f.entry.attempts.Load()), Elapsed: time.Since(f.started),
+		decoded: int64(len(r.body)),
 	}
-	if resp.Stream {
-		resp.Body, resp.decoded = nil, int64(len(r.body))
-		resp.BodyReader = io.NopCloser(bytes.NewReader(r.body))
-		if r.stream != nil {
-			resp.BodyReader = r.stream
-		}
+	switch {
+	case r.stream != nil:
+		resp.BodyReader = r.stream
+	case resp.Stream:
+		resp.Body, resp.BodyReader = nil, io.NopCloser(bytes.NewReader(r.body))
 	}
 	if !f.expect.Match(r.status) {
 		e := f.error(h, failure.New(failure.HTTPStatus, "the status is %d; expected was %s", r.status, quote(f.expect.String())))
@@ -232,20 +232,11 @@ func (f *flight) settle(res Result) Result {
 	if f.detach != nil {
 		f.detach()
 	}
-	resp := res.Response
-	if res.Err != nil {
-		resp = res.Err.Response
-	}
-	if resp == nil || !resp.Stream {
-		f.finish()
-		return res
-	}
-	if s, ok := resp.BodyReader.(*stream); ok {
+	if s := res.stream(); s != nil {
 		f.adopt(s)
-		return res
+	} else {
+		f.finish()
 	}
-	f.streamed(nil, resp.decoded)
-	f.finish()
 	return res
 }
 

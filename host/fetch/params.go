@@ -12,6 +12,9 @@ const (
 	reservedPart  = 16
 	leastReserved = 64
 
+	// Origins whose slots are kept while nobody uses them, instead of being made anew for every request.
+	maxIdleOrigins = 256
+
 	// Stored responses that are revalidated at once without anybody waiting, by client.
 	maxBackground = 4
 

@@ -208,15 +208,13 @@ func (e *entry) settle(res Result, hops int) {
 	defer e.mu.Unlock()
 	r := &e.record
 	r.Elapsed, r.Hops = time.Since(e.started), hops
-	resp := res.Response
 	if res.Err != nil {
 		r.Code, r.Message = res.Err.Code, res.Err.Message
-		resp = res.Err.Response
 	}
-	if resp != nil {
-		r.Bytes = int64(len(resp.Body))
+	if resp := res.response(); resp != nil {
+		r.Bytes = resp.decoded
 	}
-	e.streaming = resp != nil && resp.Stream
+	e.streaming = res.stream() != nil
 	e.state.Store(uint32(res.State))
 }
 

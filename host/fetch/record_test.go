@@ -148,6 +148,29 @@ func TestRecordsHideCredentials(t *testing.T) {
 	}
 }
 
+// TestRecordsHideUserinfo: a URL that is refused for the credentials in it is on record without them, in whatever spelling.
+func TestRecordsHideUserinfo(t *testing.T) {
+	t.Parallel()
+	b := open(t, fetch.Config{}, loopback())
+	for url, want := range map[string]string{
+		"http://me:hunter2@up.test/a@b":      "http://[redacted]@up.test/a@b",
+		"http://me@x:hunter2@up.test":        "http://[redacted]@up.test",
+		`http:\\\me:hunter2@up.test\`:        `http:\\\[redacted]@up.test\`,
+		"http:me:hunter2@up.test/":           "http:[redacted]@up.test/",
+		"//me:hunter2@up.test?a@b":           "//[redacted]@up.test?a@b",
+		"http://up.test/@me?mail=me@up.test": "http://up.test/@me?mail=me@up.test",
+	} {
+		b.do(&fetch.Request{URL: url})
+		records := b.session.Records()
+		if got := records[len(records)-1].URL; got != want {
+			t.Errorf("%s is on record as %s", url, got)
+		}
+	}
+	if text, err := json.Marshal(b.session.Records()); err != nil || strings.Contains(string(text), "hunter2") {
+		t.Errorf("the password is in the report: %s", text)
+	}
+}
+
 // TestRecordsAreBounded: the headers that records hold on to don't grow with the number of fetches.
 func TestRecordsAreBounded(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ type Response struct {
 	Stream     bool          // whether the body is in BodyReader, as [Request].Stream asked
 	BodyReader io.ReadCloser // the body as it arrives, decoded, within the fetch's limits and time; its errors are io.EOF and [*Error]
 	URL        string        // of the last hop, without fragment
-	decoded    int64         // bytes in BodyReader, where they are all there
+	decoded    int64         // bytes of the body, as far as it is here
 	Redirected bool          // whether there was more than one hop
 	Attempts   int           // retries and hedges included, hops not
 	Elapsed    time.Duration // from the call to the last byte, waiting included; with Stream, to the head
@@ -78,4 +78,21 @@ type Result struct {
 	State    State
 	Response *Response
 	Err      *Error
+}
+
+// response is the one that came, expected or not; nil: none did.
+func (r Result) response() *Response {
+	if r.Err != nil {
+		return r.Err.Response
+	}
+	return r.Response
+}
+
+// stream is the body that is still to be read; nil: there is none.
+func (r Result) stream() *stream {
+	if resp := r.response(); resp != nil {
+		s, _ := resp.BodyReader.(*stream)
+		return s
+	}
+	return nil
 }

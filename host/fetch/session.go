@@ -133,7 +133,7 @@ func (s *Session) record(r *Request, started time.Time) *entry {
 	if len(method) > maxMethod { // it will be refused
 		method = bounded(method, maxMethod-len("…"))
 	}
-	e.record = Record{Method: bounded(method, maxMethod), URL: bounded(r.URL, maxRecordURL), Start: started.Sub(s.started)}
+	e.record = Record{Method: bounded(method, maxMethod), URL: s.client.cleanURL(r.URL), Start: started.Sub(s.started)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.entries) < maxRecords {

@@ -111,8 +111,8 @@ func (s *slots) remove(w *waiter) {
 	w.queued, w.prev, w.next = false, nil, nil
 }
 
-// origins holds the slots of every origin that is in use. Those that aren't are forgotten, so that a guest can't fill the memory with
-// names.
+// origins holds the slots of every origin that is in use, and of some that were: past those, an origin is forgotten when it isn't, so that a
+// guest can't fill the memory with names.
 type origins struct {
 	limit   int
 	working *atomic.Int32 // clients with open sessions
@@ -146,7 +146,7 @@ func (o *origins) enter(origin string) *originSlots {
 func (o *origins) leave(origin string, s *originSlots) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.users--; s.users == 0 {
+	if s.users--; s.users == 0 && len(o.open) > maxIdleOrigins {
 		delete(o.open, origin)
 	}
 }

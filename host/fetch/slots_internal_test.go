@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -104,8 +105,8 @@ func TestSlotsUnderFire(t *testing.T) {
 	if m := most.Load(); m > limit {
 		t.Errorf("%d held a slot of one origin at once", m)
 	}
-	if process.inUse() != 0 || process.clients.Len() != 0 || len(o.open) != 0 {
-		t.Errorf("left over: %d process slots, %d origins", process.inUse(), len(o.open))
+	if process.inUse() != 0 || process.clients.Len() != 0 || o.open["http://a"].users != 0 || o.open["http://a"].inUse() != 0 {
+		t.Errorf("left over: %d process slots, %+v", process.inUse(), o.open["http://a"])
 	}
 }
 
@@ -117,4 +118,17 @@ func TestSlotGivenBackTwicePanics(t *testing.T) {
 		}
 	}()
 	newSlots(1).release()
+}
+
+// TestIdleOriginsAreBounded: naming origins doesn't take memory.
+func TestIdleOriginsAreBounded(t *testing.T) {
+	t.Parallel()
+	o := newOrigins(1, new(atomic.Int32))
+	for i := range 10 * maxIdleOrigins {
+		name := fmt.Sprint(i)
+		o.leave(name, o.enter(name))
+	}
+	if n := len(o.open); n > maxIdleOrigins {
+		t.Errorf("%d origins are kept", n)
+	}
 }

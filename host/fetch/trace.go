@@ -243,10 +243,31 @@ func (c *Client) hides(name string) bool {
 	return false
 }
 
-// cleanURL is a URL as records show it: an upstream may redirect to one that holds a secret.
+// cleanURL is a URL as records show it. One that was refused for its userinfo has credentials in it, and one that an upstream had a hand in
+// may hold a secret.
 func (c *Client) cleanURL(url string) string {
+	url = withoutUserinfo(url)
 	if c.redactor != nil {
 		url = c.redactor.Replace(url)
 	}
 	return bounded(url, maxRecordURL)
+}
+
+// withoutUserinfo replaces what stands in front of an @ in a URL's authority, wherever a browser would see one: behind any number of slashes
+// of either kind after the scheme, or after none.
+func withoutUserinfo(url string) string {
+	rest := url
+	if i := strings.IndexAny(url, ":/\\?#@"); i >= 0 && url[i] == ':' {
+		rest = url[i+1:]
+	}
+	rest = strings.TrimLeft(rest, "/\\")
+	authority := rest
+	if i := strings.IndexAny(rest, "/\\?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	at := strings.LastIndexByte(authority, '@')
+	if at < 0 {
+		return url
+	}
+	return url[:len(url)-len(rest)] + redactedText + rest[at:]
 }

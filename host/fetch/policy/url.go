@@ -30,6 +30,7 @@ type URL struct {
 	hasQuery  bool
 	disguised bool       // the path holds an encoded slash, backslash or dot
 	addr      netip.Addr // if the host is an address
+	text      string     // all but the fragment
 }
 
 // ParseURL parses raw as a browser does (WHATWG URL Standard, "basic URL
@@ -116,7 +117,8 @@ func build(parsed *whatwg.Url) (*URL, *failure.Error) {
 		return nil, failure.New(failure.InvalidURL, "port 0 can't be connected to")
 	}
 	href := parsed.Href(true)
-	target, ok := strings.CutPrefix(href, u.Origin())
+	origin := u.scheme + "://" + u.authority
+	target, ok := strings.CutPrefix(href, origin)
 	if !ok {
 		return nil, failure.Wrap(failure.InvalidURL, errParser, "the URL does not begin with its origin")
 	}
@@ -128,9 +130,13 @@ func build(parsed *whatwg.Url) (*URL, *failure.Error) {
 		u.path = encodeForGo(u.path)
 	}
 	u.disguised = isDisguised(u.path)
+	u.text = origin + u.path
+	if u.hasQuery {
+		u.text += "?" + u.query
+	}
 	// Never sent; an empty one is as good as none.
 	u.fragment = parsed.Fragment()
-	if n := len(u.String()) + len(u.fragment); n > MaxURL {
+	if n := len(u.text) + len(u.fragment); n > MaxURL {
 		return nil, tooLong(n)
 	}
 	return u, nil
@@ -165,19 +171,16 @@ func (u *URL) Fragment() string { return u.fragment }
 
 // Origin returns scheme, host and port as the URL Standard writes an origin,
 // without the default port: https://example.com, http://[::1]:8080.
-func (u *URL) Origin() string { return u.scheme + "://" + u.authority }
+func (u *URL) Origin() string { return u.text[:u.originLen()] }
+
+func (u *URL) originLen() int { return len(u.scheme) + len("://") + len(u.authority) }
 
 // Target returns the request target in origin form (RFC 9112, section 3.2.1):
 // path and query.
-func (u *URL) Target() string {
-	if u.hasQuery {
-		return u.path + "?" + u.query
-	}
-	return u.path
-}
+func (u *URL) Target() string { return u.text[u.originLen():] }
 
 // String returns the URL without its fragment. Parsing it gives u again.
-func (u *URL) String() string { return u.Origin() + u.Target() }
+func (u *URL) String() string { return u.text }
 
 // Request returns u for a net/http request. Its RequestURI is [URL.Target] and
 // its Host is [URL.Authority], byte for byte. Print u, not this: to keep the
