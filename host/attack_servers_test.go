@@ -109,6 +109,7 @@ func (c *tripwire) touched(t *testing.T) []string {
 type lure struct {
 	port, secure string // the second speaks TLS, as example.com
 	roots        *x509.CertPool
+	accepted     atomic.Int64
 
 	mu        sync.Mutex
 	redirects map[string]redirection // by path
@@ -131,7 +132,7 @@ func newLure(t *testing.T) *lure {
 		if secure != nil {
 			srv.Listener = tls.NewListener(srv.Listener, secure)
 		}
-		srv.Listener = recording{srv.Listener} // above TLS
+		srv.Listener = recording{srv.Listener, &l.accepted} // above TLS
 		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 		srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, recorderKey{}, c.(*recorder))
@@ -189,14 +190,18 @@ func (l *lure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(conn, "HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", to.status, location, to.header)
 }
 
-// recording is a listener whose connections are recorded.
-type recording struct{ net.Listener }
+// recording is a listener whose connections are counted and recorded.
+type recording struct {
+	net.Listener
+	accepted *atomic.Int64
+}
 
 func (l recording) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
+	l.accepted.Add(1)
 	return &recorder{Conn: c}, nil
 }
 

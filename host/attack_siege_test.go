@@ -29,6 +29,7 @@ type siege struct {
 	rules              string   // fetch.allow and what follows it under fetch, as YAML
 	private            []string // the operator's
 	hostsAllow, denied []string // the operator's hosts.allow, nil for all, and hosts.deny
+	proxy              string   // through which the operator has all origins reached: "http", "socks5", or "" for none
 
 	// names is what names resolve to, see zone. lure.test and example.com, which are the lure, are there without being named. No other
 	// name may be looked up.
@@ -38,8 +39,8 @@ type siege struct {
 	attacks []attack
 }
 
-// attack is one fetch. Its texts hold {c} for the tripwire's port, {l} and {s} for the lure's ports without and with TLS, and {run} for what
-// differs each time it is made.
+// attack is one fetch. Its texts hold {c} for the tripwire's port, {l} and {s} for the lure's ports without and with TLS, {p} for the
+// proxy's, and {run} for what differs each time it is made.
 type attack struct {
 	name   string
 	url    string // with a location: the lure's origin, and maybe the beginning of a path; "" is http://lure.test:{l}
@@ -65,7 +66,7 @@ func TestPolicyUnderSiege(t *testing.T) {
 	t.Parallel()
 	raw, sdk := attackers(t)
 	rawWasm, sdkWasm := hosttest.Build(t, raw), hosttest.Build(t, sdk)
-	sieges := slices.Concat(addressSieges(), nameSieges(), urlSieges(), pathSieges(), messageSieges(), redirectSieges())
+	sieges := slices.Concat(addressSieges(), nameSieges(), urlSieges(), pathSieges(), messageSieges(), redirectSieges(), proxySieges())
 	for _, s := range sieges {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,6 +83,7 @@ type ground struct {
 	siege    *siege
 	tripwire *tripwire
 	lure     *lure
+	proxy    *wiretap // may be nil
 	zone     *zone
 	policy   *policy.Policy // as `sortie explain` asks it
 	raw      *host.Plugin
@@ -96,6 +98,9 @@ func (s *siege) lay(t *testing.T, rawWasm, sdkWasm []byte) {
 	}}}
 	for name, answers := range s.names {
 		g.zone.names[name] = answers
+	}
+	if s.proxy != "" {
+		g.proxy = newWiretap(t, s.proxy, l)
 	}
 	g.load(t, rawWasm, sdkWasm)
 	var peaceful []attack
@@ -122,6 +127,9 @@ func (s *siege) lay(t *testing.T, rawWasm, sdkWasm []byte) {
 	if names := g.zone.unasked(); len(names) > 0 {
 		t.Errorf("looked up: %q", names)
 	}
+	if g.proxy != nil {
+		g.proxy.check(t)
+	}
 }
 
 func (g *ground) load(t *testing.T, rawWasm, sdkWasm []byte) {
@@ -135,6 +143,9 @@ func (g *ground) load(t *testing.T, rawWasm, sdkWasm []byte) {
 	}
 	cfg := fetch.Config{Resolver: g.zone, TLS: g.lure.tls()}
 	cfg.DNS.TTL = -1
+	if g.proxy != nil {
+		cfg.Upstreams = []fetch.Upstream{g.proxy.upstream(t)}
+	}
 	engine := fetch.New(cfg)
 	compiling.Lock()
 	defer compiling.Unlock()
@@ -178,7 +189,11 @@ fetch:
 
 // fill puts in what is known only now.
 func (g *ground) fill(text string) string {
-	return strings.NewReplacer("{c}", g.tripwire.port, "{l}", g.lure.port, "{s}", g.lure.secure, "{run}", strconv.Itoa(g.runs)).Replace(text)
+	pairs := []string{"{c}", g.tripwire.port, "{l}", g.lure.port, "{s}", g.lure.secure, "{run}", strconv.Itoa(g.runs)}
+	if g.proxy != nil {
+		pairs = append(pairs, "{p}", g.proxy.port)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // attempt makes all the attacks in one invocation.
@@ -202,6 +217,9 @@ func (g *ground) attempt(
 		if strings.HasPrefix(entry, "http_request") && a.extism != "" {
 			want = a.extism
 		}
+		if want == failure.ConnectError && g.proxy != nil {
+			want = failure.ProxyError // it is the proxy that can't connect
+		}
 		record := report.Fetches[i]
 		if want == "" || want == "ok" {
 			status := http.StatusOK
@@ -219,7 +237,7 @@ func (g *ground) attempt(
 			t.Errorf("%s: %+v, in the report %s %s; want %s", where, outcomes[i], record.Code, record.Message, want)
 		}
 		for _, x := range record.Exchanges {
-			if want == failure.ConnectError {
+			if want == failure.ConnectError || want == failure.ProxyError {
 				continue
 			}
 			if (x.Phases.Connect >= 0 || x.Protocol != "") && (a.location == "" || !g.own(x.URL)) {

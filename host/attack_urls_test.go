@@ -93,7 +93,9 @@ var disguises = []struct {
 		"http://xn--.wild.test:{c}/", "http://xn--a.wild.test:{c}/", "http://xn--0.wild.test:{c}/", "http://xn--lure-.test:{c}/",
 		"http://xn--lure-9999999999.wild.test:{c}/", "http://XN--A.wild.test:{c}/", "http://xn--é.wild.test:{c}/",
 		"http://xn--a-ecp.wild.test:{c}/", "http://xn--\u00ad.wild.test:{c}/", "http://xn---.wild.test:{c}/",
-		"http://%78n--.wild.test:{c}/", "http://xn--ls8h=.wild.test:{c}/",
+		"http://%78n--.wild.test:{c}/", "http://xn--ls8h=.wild.test:{c}/", "http://wild.test.xn--:{c}/", "http://lure.test.xn--:{l}/",
+		"http://lure.test.XN--:{l}/", "http://lure.test.xn--\u00ad:{l}/", "http://lure.test。ｘn--:{l}/", "http://lure.test.%78n--:{l}/",
+		"http://a≠b.wild.test:{c}/", "http://xn--ab-miv.wild.test:{c}/", "http://aℵb.wild.test:{c}/", "http://xn--ab-vld.wild.test:{c}/",
 	}},
 	{"zero-width joiners", failure.InvalidURL, []string{
 		"http://lu\u200dre.test:{c}/", "http://lu\u200cre.test:{c}/", "http://a\u200d.wild.test:{c}/", "http://\u200c.wild.test:{c}/",
@@ -189,6 +191,9 @@ var honest = [][2]string{
 	{"http://exact.test:00{l}", "GET / exact.test:{l}"},
 	{"http://a.wild.test:{l}/", "GET / a.wild.test:{l}"},
 	{"http://xn--lure.wild.test:{l}/", "GET / xn--lure.wild.test:{l}"},
+	{"http://10-0-0-1.wild.test:{l}/", "GET / 10-0-0-1.wild.test:{l}"},
+	{"http://2fa-service:{l}/", "GET / 2fa-service:{l}"},
+	{"http://10-0-0-1:{l}/", "GET / 10-0-0-1:{l}"},
 	{"http://a.b.wild.test:{l}/", "GET / a.b.wild.test:{l}"},
 	{"http://A%2eWILD.test:{l}/", "GET / a.wild.test:{l}"},
 	{"http://ⓛⓤⓡⓔ.test:{l}/", "GET / lure.test:{l}"},
@@ -213,8 +218,11 @@ func urlSieges() []siege {
     - {url: "http://straße.test:*", private: true}
     - {url: "https://secure.test", private: true}
     - {url: "http://plain.test", private: true}
+    - {url: "http://2fa-service:*", private: true}
+    - {url: "http://10-0-0-1:*", private: true}
 `,
 		names: map[string][]string{
+			"2fa-service": {"127.0.0.1"}, "10-0-0-1": {"127.0.0.1"},
 			"*.wild.test": {"127.0.0.1"}, "a.b.wild.test": {"127.0.0.1"}, "exact.test": {"127.0.0.1"}, "xn--strae-oqa.test": {"127.0.0.1"},
 		},
 	}

@@ -196,7 +196,7 @@ var manifestErrors = []struct{ in, want string }{
 	{"fetch: {allow: [\"api.example.com\"]}", `plugin.yaml:1:17: fetch.allow[0]: "api.example.com": no scheme; a rule is scheme://host[:port], such as https://api.example.com`},
 	{"fetch:\n  allow:\n    - *.example.com\n", `plugin.yaml:3:7: alias "*.example.com" without an anchor; text that begins with * needs quotes`},
 	{"fetch:\n  allow:\n    - {methods: [GET]}\n", "plugin.yaml:3:7: fetch.allow[0]: no URL; a rule has one, as scheme://host[:port]"},
-	{"fetch:\n  allow:\n    - url: https://a.test/a%2fb\n", `plugin.yaml:3:12: fetch.allow[0].url: "https://a.test/a%2fb": %2f in the path; encoded slashes, backslashes and dots match nothing`},
+	{"fetch:\n  allow:\n    - url: https://a.test/a%2fb\n", `plugin.yaml:3:12: fetch.allow[0].url: "https://a.test/a%2fb": the path has an encoded slash, backslash or dot, which matches nothing, as a server may take it for another path`},
 	{"fetch:\n  allow:\n    - {url: \"https://a.test\", methods: []}\n", "plugin.yaml:3:40: fetch.allow[0].methods: an empty list matches nothing; without `methods`, all are allowed"},
 	{"fetch:\n  allow:\n    - {url: \"https://a.test\", methods: [GET, \"P T\"]}\n", `plugin.yaml:3:46: fetch.allow[0].methods[1]: "P T" is not a method, such as GET`},
 

@@ -33,7 +33,7 @@ const maxPatternBytes = 2048
 //
 // What no URL can ever match is an error: user information, a query, a
 // fragment, a wildcard anywhere else, and a path with dot segments, backslashes
-// or encoded slashes, backslashes or dots.
+// or what [Disguise] finds.
 func ParsePattern(s string) (Pattern, error) {
 	if err := checkPatternText(s); err != nil {
 		return Pattern{}, err
@@ -251,11 +251,8 @@ func (p *Pattern) setPath(path string) error {
 	if strings.IndexByte(path, '*') >= 0 {
 		return errors.New("a wildcard in the path matches nothing; a path is a prefix as it stands")
 	}
-	lower := strings.ToLower(path)
-	for _, encoded := range []string{"%2f", "%5c", "%2e"} {
-		if strings.Contains(lower, encoded) {
-			return fmt.Errorf("%s in the path; encoded slashes, backslashes and dots match nothing", encoded)
-		}
+	if hidden := Disguise(path); hidden != "" {
+		return fmt.Errorf("the path has %s, which matches nothing, as a server may take it for another path", hidden)
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "." || segment == ".." {

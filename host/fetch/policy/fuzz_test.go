@@ -14,6 +14,8 @@ var seeds = []string{
 	"http://x//evil.example/%2e%2e%2f", `http:\\a\@b\..\c`, "https://:443/", "http://münchen.example./ä", "http://a@b/", "http://x/\r\n",
 	"http://api.example.com@evil.example/", "http://api.example.com.evil.example/", "https://api.example.com:443\\@evil/", "http://1.2.3.-4",
 	"http://xn--a", "http://%41%2e/", "//x", "http:x", "http://x/?", "http://x/a%", "http://[[::1]]", "ftp://x", "http://a..b", "http://x:0",
+	"http://10-0-0-1", "http://a.0-7", "http://foo.xn--", "http://a≠b", "http://xn--ab-miv", "http://aℵb.example", "http://_İ", "http://א.1a",
+	"http://x/..;/%2500", "http://x//%25%32e|", "http://x/%c0%ae%",
 }
 
 // checkURL holds u to what is promised of every URL that parses.

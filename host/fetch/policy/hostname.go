@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	whatwg "github.com/nlnwa/whatwg-url/url"
@@ -13,10 +14,11 @@ import (
 	"github.com/sortie-run/sortie/host/fetch/failure"
 )
 
-// The library follows the standard but for three things, which are made up for
+// The library follows the standard but for four things, which are made up for
 // here: it reads signed numbers as parts of an IPv4 address (1.2.3.-4), it
-// strips any number of brackets off an IPv6 address ([[::1]]), and its set of
-// characters to encode in a path predates the addition of "^".
+// strips any number of brackets off an IPv6 address ([[::1]]), it drops an empty
+// Punycode label (foo.xn--), and its set of characters to encode in a path
+// predates the addition of "^".
 var parser = whatwg.NewParser(
 	whatwg.WithPreParseHostFunc(refuseMisread),
 	whatwg.WithPathPercentEncodeSet(whatwg.PathPercentEncodeSet.Set('^')),
@@ -57,20 +59,49 @@ func refuseMisread(_ *whatwg.Url, host string) string {
 		}
 		plain = decoded
 	}
+	name := plain
 	if !isASCII(plain) {
 		plain, _ = mapping.ToASCII(plain) // what can't be mapped the library refuses
 	}
-	if !strings.ContainsAny(plain, "+-") {
-		return host
-	}
-	// No top-level domain begins with a digit or a sign: where the last label
-	// does, this is no name, and with a sign anywhere no IPv4 address.
-	plain = strings.TrimSuffix(plain, ".")
-	last := plain[strings.LastIndexByte(plain, '.')+1:]
-	if last != "" && strings.IndexByte("0123456789+-", last[0]) >= 0 {
+	if strings.ContainsAny(plain, "+-") && readAsIPv4(plain) || endsInEmptyPunycode(name, plain) {
 		return refused
 	}
 	return host
+}
+
+// readAsIPv4 tells whether the library takes a host for an IPv4 address: by the
+// URL Standard's "ends in a number checker", but that it takes a sign for part
+// of a number. Where there is a sign, that is either no address or, after all, a
+// name such as 0-7, which is refused as well: no top-level domain is one.
+func readAsIPv4(host string) bool {
+	last := lastLabel(host)
+	if last != "" && strings.Trim(last, "0123456789") == "" {
+		return true
+	}
+	base := 10
+	if digits, ok := strings.CutPrefix(strings.ToLower(last), "0x"); ok {
+		last, base = digits, 16
+	} else if len(last) > 1 && last[0] == '0' {
+		last, base = last[1:], 8
+	}
+	_, err := strconv.ParseInt(last, base, 64)
+	return err == nil || errors.Is(err, strconv.ErrRange) || last == "" && base == 16
+}
+
+// endsInEmptyPunycode tells whether a name's last label is xn-- and nothing else,
+// of which mapping leaves the dot before it, as if it were the root's. So it does
+// of a label that is nothing but what IDNA ignores.
+func endsInEmptyPunycode(name, mapped string) bool {
+	if isASCII(name) {
+		return strings.EqualFold(lastLabel(name), "xn--")
+	}
+	return strings.HasSuffix(mapped, ".") && strings.TrimRight(name, ".\u3002\uff0e\uff61") == name
+}
+
+// lastLabel leaves the root's dot out.
+func lastLabel(host string) string {
+	host = strings.TrimSuffix(host, ".")
+	return host[strings.LastIndexByte(host, '.')+1:]
 }
 
 // mapping turns full-width digits, signs and dots into ASCII ones, and drops
@@ -109,6 +140,9 @@ func (u *URL) setHost(host string) *failure.Error {
 	if why := notDNS(host); why != "" {
 		return failure.New(failure.InvalidURL, "the host %s %s", quote(host), why)
 	}
+	if !isStable(host) {
+		return failure.New(failure.InvalidURL, "the host %s is in Punycode that IDNA refuses", quote(host))
+	}
 	u.host = host
 	return nil
 }
@@ -116,9 +150,19 @@ func (u *URL) setHost(host string) *failure.Error {
 // endsInNumber is the URL Standard's "ends in a number checker", in its first
 // half: the library has dealt with 0x.
 func endsInNumber(host string) bool {
-	host = strings.TrimSuffix(host, ".")
-	last := host[strings.LastIndexByte(host, '.')+1:]
+	last := lastLabel(host)
 	return last != "" && strings.Trim(last, "0123456789") == ""
+}
+
+// isStable tells whether parsing a name once more gives it again. The library
+// maps some to Punycode that it then refuses: it judges text that goes from
+// right to left before mapping, and "≠" not at all.
+func isStable(host string) bool {
+	if !strings.Contains(host, "xn--") {
+		return true
+	}
+	again, err := parseWHATWG("", "http://"+host+"/")
+	return err == nil && again.Hostname() == host
 }
 
 // notDNS says why host can't be a name in DNS (RFC 1035, section 2.3.4, and the

@@ -24,9 +24,11 @@
 //     `*`); hosts.deny matches both spellings whichever of them it has.
 //   - A path is a prefix that ends at a segment boundary: /v1 covers /v1 and
 //     /v1/a but not /v1x; /v1/ covers what is below it but not /v1 itself.
-//   - A URL whose path holds an encoded slash, backslash or dot (%2f, %5c, %2e
-//     in either case) never satisfies a rule with a path, because the server may
-//     decode it into another path. Decoding is not repeated: %252e is no dot.
+//   - A URL whose path a server may read as another path never satisfies a rule
+//     with a path: with an encoded slash, backslash or dot (%2f, %5c, %2e in
+//     either case), be it encoded twice (%252e) or as %u002e, a dot segment with
+//     parameters (..;x), an encoded NUL, or percent-encoded bytes that aren't
+//     UTF-8.
 //
 // The operator's hosts.deny and hosts.allow come before the rules.
 //

@@ -32,8 +32,8 @@ func (r *rule) nearMiss(u *URL) string {
 		host   = r.coversHost(u)
 	)
 	switch {
-	case scheme && port && host && u.disguised && r.path != "":
-		return "has a path, which a URL with an encoded slash, backslash or dot never satisfies"
+	case scheme && port && host && u.disguise != "" && r.path != "":
+		return "has a path, which a URL with " + u.disguise + " never satisfies"
 	case scheme && port && host:
 		return "covers only paths at or below " + quote(r.path)
 	case host && scheme:

@@ -74,8 +74,8 @@ func compilePath(path string) (string, error) {
 	if u.hasQuery || u.fragment != "" || !strings.HasPrefix(path, "/") {
 		return "", fmt.Errorf("the path %q is not a plain path prefix", path)
 	}
-	if u.disguised {
-		return "", fmt.Errorf("the path %q can match nothing: encoded slashes, backslashes and dots never satisfy a path rule", path)
+	if u.disguise != "" {
+		return "", fmt.Errorf("the path %q can match nothing: it has %s, which never satisfies a path rule", path, u.disguise)
 	}
 	if u.path == "/" {
 		return "", nil
@@ -142,7 +142,7 @@ func (r *rule) matchesPath(u *URL) bool {
 	if r.path == "" {
 		return true
 	}
-	if u.disguised || !strings.HasPrefix(u.path, r.path) {
+	if u.disguise != "" || !strings.HasPrefix(u.path, r.path) {
 		return false
 	}
 	// A segment boundary: the prefix ends with a slash, or one follows it.

@@ -67,19 +67,6 @@ func hasUserinfo(s string, relative bool) bool {
 	return strings.Contains(rest, "@")
 }
 
-func isDisguised(path string) bool {
-	for i := 0; i+2 < len(path); i++ {
-		if path[i] != '%' {
-			continue
-		}
-		switch [2]byte{path[i+1], path[i+2] | 0x20} {
-		case [2]byte{'2', 'f'}, [2]byte{'2', 'e'}, [2]byte{'5', 'c'}:
-			return true
-		}
-	}
-	return false
-}
-
 func defaultPort(scheme string) string {
 	if scheme == "http" {
 		return "80"

@@ -8,6 +8,7 @@ import (
 	whatwg "github.com/nlnwa/whatwg-url/url"
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
+	"github.com/sortie-run/sortie/host/manifest"
 )
 
 // MaxURL is the longest URL in bytes, as given and as it is sent.
@@ -28,7 +29,7 @@ type URL struct {
 	query     string
 	fragment  string
 	hasQuery  bool
-	disguised bool       // the path holds an encoded slash, backslash or dot
+	disguise  string     // what in the path a server may read as another path; "" if nothing
 	addr      netip.Addr // if the host is an address
 	text      string     // all but the fragment
 }
@@ -129,7 +130,7 @@ func build(parsed *whatwg.Url) (*URL, *failure.Error) {
 	if strings.HasPrefix(u.path, "//") {
 		u.path = encodeForGo(u.path)
 	}
-	u.disguised = isDisguised(u.path)
+	u.disguise = manifest.Disguise(u.path)
 	u.text = origin + u.path
 	if u.hasQuery {
 		u.text += "?" + u.query
