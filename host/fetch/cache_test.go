@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,6 +107,47 @@ func TestCache(t *testing.T) {
 				t.Errorf("%d bytes were charged", s.Usage().Bytes)
 			}
 		})
+	}
+}
+
+// TestOnlyTheLastHopIsFromTheCache: a redirect is never stored, so a stored response ends a fetch, and the record's exchanges are the hops
+// before it, each as it was sent.
+func TestOnlyTheLastHopIsFromTheCache(t *testing.T) {
+	t.Parallel()
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=600")
+		if to := map[string]string{"/a": "/b", "/b": "/end"}[r.URL.Path]; to != "" {
+			http.Redirect(w, r, to, http.StatusMovedPermanently)
+		}
+	})
+	p := caching()
+	p.Cache.Coalesce = true
+	b := open(t, fetch.Config{}, p)
+	wantOK(t, b.do(&fetch.Request{URL: up.URL + "/a", Redirect: fetch.Manual}))
+	wantOK(t, b.do(&fetch.Request{URL: up.URL + "/a"}))
+	wantOK(t, b.do(&fetch.Request{URL: up.URL + "/a"}))
+	wantOK(t, b.do(&fetch.Request{URL: up.URL + "/end"}))
+	for i, want := range []struct {
+		cache     fetch.CacheState
+		hops      int
+		exchanges []string
+	}{
+		{fetch.CacheMiss, 0, []string{"/a"}},
+		{fetch.CacheMiss, 2, []string{"/a", "/b", "/end"}},
+		{fetch.CacheHit, 2, []string{"/a", "/b"}},
+		{fetch.CacheHit, 0, nil},
+	} {
+		r := b.session.Records()[i]
+		var sent []string
+		for hop, x := range r.Exchanges {
+			sent = append(sent, strings.TrimPrefix(x.URL, up.URL))
+			if x.Hop != hop {
+				t.Errorf("fetch %d: hop %d in place %d", i, x.Hop, hop)
+			}
+		}
+		if r.Cache != want.cache || r.Hops != want.hops || !slices.Equal(sent, want.exchanges) {
+			t.Errorf("fetch %d: %s, %d hops, sent %q; want %+v", i, r.Cache, r.Hops, sent, want)
+		}
 	}
 }
 

@@ -159,7 +159,8 @@ func (f *flight) unsent(h *hop) {
 	}
 }
 
-// stored answers with an entry.
+// stored answers with an entry. It leaves no exchange on the record, since nothing was sent; what the record says of the cache tells of it,
+// for redirects aren't stored and so no hop comes after this one.
 func (f *flight) stored(h *hop, e *cache.Entry, state CacheState) (*reply, *failure.Error) {
 	f.unsent(h)
 	f.entry.setCache(state)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,14 +39,15 @@ func (x *exchange) failed(err error) *failure.Error {
 }
 
 // interruptsSending tells a failed write from a failed read. The phase alone would be wrong at its ends: HTTP/1.1's last write comes
-// just after it, and an HTTP/2 server's reset may be read just before.
+// just after it, and an HTTP/2 server's RST_STREAM or GOAWAY may be read just before.
 func interruptsSending(phase uint32, err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "write" {
 		return true
 	}
 	var reset streamError
-	return phase == sending && !errors.As(err, &reset) && !neverProcessed(err)
+	_, goAway := http2Code(err.Error())
+	return phase == sending && !errors.As(err, &reset) && !goAway && !neverProcessed(err)
 }
 
 // neverProcessed tells of a request that net/http would have sent again whatever its method, had its body let it: after a GOAWAY or
@@ -87,13 +89,17 @@ func broken(err error) bool {
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrDeadlineExceeded):
 		return true
 	case errors.As(err, &reset):
-		return !reset.malformed()
+		return !reset.aboutProtocol()
 	}
 	// Errors without a type of their own.
 	text := err.Error()
+	if code, ok := http2Code(text); ok {
+		return !slices.Contains(protocolCodes[:], code)
+	}
 	for _, known := range [...]string{
-		"server closed idle connection", "http2: client connection lost", "http2: server sent GOAWAY", "cannot rewind body after connection loss",
-		"client connection force closed", "client conn not usable", "http2: Transport closing idle conn", "cannot retry err",
+		"server closed idle connection", "http2: client connection lost", "cannot rewind body after connection loss",
+		"client connection force closed", "client conn not usable", "client conn could not be established",
+		"http2: client conn is closed", "http2: Transport closing idle conn", "cannot retry err",
 	} {
 		if strings.Contains(text, known) {
 			return true
@@ -111,6 +117,30 @@ type streamError struct {
 
 func (e streamError) Error() string { return "stream error" }
 
-// malformed: PROTOCOL_ERROR, FRAME_SIZE_ERROR and COMPRESSION_ERROR (RFC 9113, section 7) are about the message, the others
-// about the stream or the connection.
-func (e streamError) malformed() bool { return e.Code == 0x1 || e.Code == 0x6 || e.Code == 0x9 }
+func (e streamError) aboutProtocol() bool {
+	return uint64(e.Code) < uint64(len(protocolCodes)) && protocolCodes[e.Code] != ""
+}
+
+// http2Code finds the name of the code by which an HTTP/2 server ended a stream or the connection, in the text of an error that has lost
+// its type. It stands where no upstream's words can be.
+func http2Code(text string) (string, bool) {
+	if rest, ok := strings.CutPrefix(text, "http2: Transport: cannot retry err [stream error: stream ID "); ok {
+		_, rest, _ = strings.Cut(rest, "; ")
+		code, _, ok := strings.Cut(rest, "; ")
+		return code, ok
+	}
+	if rest, ok := strings.CutPrefix(text, "http2: server sent GOAWAY and closed the connection; LastStreamID="); ok {
+		_, rest, _ = strings.Cut(rest, ", ErrCode=")
+		code, _, ok := strings.Cut(rest, ", ")
+		return code, ok
+	}
+	return strings.CutPrefix(text, "http2: Transport received GOAWAY from server ErrCode:")
+}
+
+// protocolCodes are the HTTP/2 error codes (RFC 9113, section 7) which say that one side doesn't keep to the protocol, or to what the other
+// asks of it. With the rest, NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, CONNECT_ERROR, ENHANCE_YOUR_CALM and what nobody knows, the
+// server gave up for reasons of its own, as one of HTTP/1.1 does by closing the connection.
+var protocolCodes = [...]string{
+	0x1: "PROTOCOL_ERROR", 0x3: "FLOW_CONTROL_ERROR", 0x4: "SETTINGS_TIMEOUT", 0x5: "STREAM_CLOSED", 0x6: "FRAME_SIZE_ERROR",
+	0x9: "COMPRESSION_ERROR", 0xc: "INADEQUATE_SECURITY", 0xd: "HTTP_1_1_REQUIRED",
+}
