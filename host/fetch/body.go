@@ -44,6 +44,16 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// wire readies reading from the wire.
+func (x *exchange) wire(resp *http.Response) *wire {
+	w := &x.content.wire
+	w.body = resp.Body
+	if x.conn.Load() == nil {
+		w.watch = &x.watch
+	}
+	return w
+}
+
 // source is a response's body on its way to the caller: from the wire, decoded, counted and charged.
 type source struct {
 	exchange *exchange
@@ -65,12 +75,9 @@ func (x *exchange) source(resp *http.Response) (*source, *failure.Error) {
 	if resp.Request.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
 		return nil, nil // what is described isn't here
 	}
-	s := &source{exchange: x, wire: wire{body: resp.Body}, length: -1}
-	if x.conn.Load() == nil {
-		s.wire.watch = &x.watch
-	}
-	x.received = &s.wire
-	s.top = &s.wire
+	s := &x.content
+	s.exchange, s.length = x, -1
+	s.top = x.wire(resp)
 	if known && len(codings) > 0 {
 		s.decoder = x.client.engine.codecs.open(codings, &s.wire, encodedAllowance(x.client.limits.responseBytes))
 		s.top, s.coding = s.decoder, resp.Header.Get("Content-Encoding")
@@ -133,7 +140,7 @@ func (x *exchange) body(s *source) ([]byte, *failure.Error) {
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	return body, nil
+	return body, stopped(x.ctx) // an end that comes now may be what the server made of ours
 }
 
 // fits tells beforehand whether a body of that many bytes may be read.
@@ -227,11 +234,7 @@ func (x *exchange) discard(resp *http.Response) {
 	defer x.client.engine.buffers.put(scratch)
 	timer := time.AfterFunc(maxDiscardTime, func() { x.cancel(nil) })
 	defer timer.Stop()
-	w := &wire{body: resp.Body}
-	if x.conn.Load() == nil {
-		w.watch = &x.watch
-	}
-	x.received = w
+	w := x.wire(resp)
 	for n := 0; n <= maxDiscard; {
 		m, err := w.Read(scratch[:])
 		if err != nil {

@@ -106,7 +106,7 @@ func FuzzRequestHeader(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, name, value string) {
-		header, fail := requestHeader([]Field{{Name: name, Value: value}})
+		header, fail := requestHeader([]Field{{Name: name, Value: value}}, nil)
 		if fail != nil {
 			return
 		}

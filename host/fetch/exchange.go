@@ -34,8 +34,8 @@ func (h *hop) idempotent() bool {
 	return failure.Idempotent(h.method) || hasIdempotencyKey(h.header)
 }
 
-// whole tells whether all of the request can still be sent.
-func (h *hop) whole() bool { return h.upload == nil || !h.upload.touched.Load() }
+// whole tells whether all of the request can still be sent, and sees to it that the exchange that had it doesn't begin with its body now.
+func (h *hop) whole() bool { return h.upload == nil || h.upload.reclaim() }
 
 // replayable tells whether the hop's request may be sent more than once.
 func (h *hop) replayable() bool { return h.idempotent() && h.whole() }
@@ -69,8 +69,9 @@ type exchange struct {
 	trace   *trace // nil: not recorded
 	number  uint64 // unique in its client, from 1
 	cancel  context.CancelCauseFunc
-	ctx     context.Context
-	timer   *time.Timer // of attempt_timeout; may be nil
+	ctx     context.Context // the scope
+	scope   scope
+	hooks   httptrace.ClientTrace
 	watch   watch
 	conn    atomic.Pointer[conn] // HTTP/1.1 only
 	phase   atomic.Uint32
@@ -79,8 +80,25 @@ type exchange struct {
 	reused   atomic.Bool // the connection has served another request before
 	answered atomic.Bool // a byte of the response has come
 
-	base     [2]int64 // bytes the connection had sent and received before
-	received *wire    // the response's body, once there is one
+	base    [2]int64 // bytes the connection had sent and received before
+	content source   // the response's body, once there is one
+}
+
+// scope is an exchange's context, in which a dial finds the exchange that wants it. net/http keeps a request's values for the dial but
+// cuts it off from the request's end, hoping for another request to use the connection; no such dial may outlive its slot and its session.
+type scope struct {
+	context.Context
+	exchange *exchange
+}
+
+type exchangeKey struct{}
+
+// Value implements context.Context.
+func (s *scope) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return s.exchange
+	}
+	return s.Context.Value(key)
 }
 
 // The phases of an exchange, to know what an I/O error interrupted.
@@ -93,7 +111,7 @@ const (
 // exchange sends a hop's request, as one attempt unless the connection turns out to be none. It is charged to the budget, unless the first
 // charge was made beforehand, and waits for its slots.
 func (f *flight) exchange(ctx context.Context, h *hop, hedge bool) (*reply, *failure.Error) {
-	if !f.prepaid.CompareAndSwap(true, false) {
+	if hedge || !f.prepaid.CompareAndSwap(true, false) { // which is the first's, even where its hedge comes to run before it
 		if fail := f.session.budget.takeRequest(); fail != nil {
 			return nil, fail
 		}
@@ -114,10 +132,10 @@ func (f *flight) exchange(ctx context.Context, h *hop, hedge bool) (*reply, *fai
 	}
 	for sent := 1; ; sent++ {
 		t.attempted(f.entry.attempts.Load())
-		start := time.Now()
+		start := f.clock.now()
 		r, fail, again := f.send(ctx, h, t)
 		if again < sent || f.session.budget.takeRequest() != nil {
-			a.sent(r, fail, time.Since(start))
+			a.sent(r, fail, f.clock.now()-start)
 			if r != nil && r.stream != nil {
 				r.stream.held = a.held
 			} else {
@@ -130,15 +148,23 @@ func (f *flight) exchange(ctx context.Context, h *hop, hedge bool) (*reply, *fai
 	}
 }
 
+// newExchange begins an exchange; [exchange.end] ends it.
+func (f *flight) newExchange(ctx context.Context, h *hop, trace *trace) *exchange {
+	x := &exchange{client: f.client, flight: f, hop: h, trace: trace, number: f.client.exchanges.Add(1)}
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	x.scope = scope{ctx, x}
+	x.ctx = &x.scope
+	w := &x.watch
+	w.clock, w.cancel, w.read, w.write = &f.clock, x.cancel, f.client.limits.read, f.client.limits.write
+	w.attempt = f.attemptTimeout
+	w.start()
+	return x
+}
+
 // send does it once, in slots that are held. again is how often what failed in this way may be sent again, each time as an attempt
 // that is counted and charged: it says that the connection was at fault, and not what was asked of it.
 func (f *flight) send(ctx context.Context, h *hop, trace *trace) (r *reply, fail *failure.Error, again int) {
-	x := &exchange{client: f.client, flight: f, hop: h, trace: trace, number: f.client.exchanges.Add(1)}
-	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	if f.attemptTimeout > 0 {
-		x.timer = time.AfterFunc(f.attemptTimeout, func() { x.cancel(attemptStop(f.attemptTimeout)) })
-	}
-	x.watch = watch{cancel: x.cancel, read: f.client.limits.read, write: f.client.limits.write}
+	x := f.newExchange(ctx, h, trace)
 	t, err := f.client.transport(h.decision)
 	if err != nil {
 		fail = asStop(stopSession)
@@ -177,16 +203,10 @@ func (x *exchange) stale(fail *failure.Error) bool {
 
 // end lets go of what the exchange holds, and completes its record.
 func (x *exchange) end(fail *failure.Error, decoded int64) {
-	if x.timer != nil {
-		x.timer.Stop()
-	}
 	x.watch.end()
-	sent, received := int64(len(x.hop.body)), int64(0)
+	sent, received := int64(len(x.hop.body)), x.content.wire.total
 	if x.hop.upload != nil {
 		sent = x.hop.upload.sent.Load()
-	}
-	if x.received != nil {
-		received = x.received.total
 	}
 	if c := x.conn.Load(); c != nil {
 		c.watch.CompareAndSwap(&x.watch, nil)
@@ -263,29 +283,26 @@ func (x *exchange) request() *http.Request {
 	}
 	switch n := len(h.body); {
 	case h.upload != nil:
-		req.ContentLength, req.Body = h.upload.length, &sender{h.upload, x}
-		context.AfterFunc(x.ctx, h.upload.abort)
+		req.ContentLength, req.Body = h.upload.length, h.upload.send(x)
 	case n > watchedBody:
 		req.ContentLength, req.Body = int64(n), io.NopCloser(&watchedReader{bytes.NewReader(h.body), &x.watch})
 	case n > 0:
 		req.ContentLength, req.Body = int64(n), io.NopCloser(bytes.NewReader(h.body))
 	case h.method == http.MethodPost || h.method == http.MethodPut || h.method == http.MethodPatch:
-		req.Header = disguiseKeys(h.header)
+		req.Header, x.hooks.WroteHeaders = disguiseKeys(h.header), x.wroteHeaders
 	default:
-		req.ContentLength, req.Body, req.TransferEncoding = -1, io.NopCloser(bytes.NewReader(nil)), identity
+		req.ContentLength, req.Body, req.TransferEncoding = -1, empty{}, identity
 	}
-	ctx := context.WithValue(x.ctx, exchangeKey{}, x)
-	return req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              x.gotConn,
-		WroteHeaders:         x.wroteHeaders,
-		WroteRequest:         x.wroteRequest,
-		GotFirstResponseByte: x.gotFirstByte,
-	}))
+	x.hooks.GotConn, x.hooks.WroteRequest, x.hooks.GotFirstResponseByte = x.gotConn, x.wroteRequest, x.gotFirstByte
+	return req.WithContext(httptrace.WithClientTrace(x.ctx, &x.hooks))
 }
 
-// exchangeKey is where a dial finds the exchange that wants it. net/http keeps a request's values for the dial but
-// cuts it off from the request's end, hoping for another request to use the connection; no such dial may outlive its slot and its session.
-type exchangeKey struct{}
+// empty is a body without a byte. It is written by itself since copying it would take a buffer.
+type empty struct{}
+
+func (empty) Read([]byte) (int, error)         { return 0, io.EOF }
+func (empty) WriteTo(io.Writer) (int64, error) { return 0, nil }
+func (empty) Close() error                     { return nil }
 
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	x.reused.Store(info.Reused)
@@ -315,9 +332,15 @@ func disguiseKeys(header http.Header) http.Header {
 	return header
 }
 
-// wroteHeaders counts what is sent again nevertheless: over HTTP/2, a request without a body that the server refused to look at.
+// wroteHeaders counts what is sent again nevertheless: over HTTP/2, a request without a body that the server refused to look at. net/http would
+// go on doing so for ever if the server blames the protocol for it, each time over a new connection.
 func (x *exchange) wroteHeaders() {
-	if x.conn.Load() != nil || x.headers.Add(1) == 1 {
+	n := x.headers.Add(1)
+	if x.conn.Load() != nil || n == 1 {
+		return
+	}
+	if n > 1+maxUnprocessed {
+		x.cancel(&stop{code: failure.ProtocolError, message: "the server refuses the request again and again"})
 		return
 	}
 	x.flight.entry.attempts.Add(1)

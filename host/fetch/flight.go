@@ -23,7 +23,7 @@ type flight struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	deadline time.Time // when ctx ends at the latest
-	timer    *time.Timer
+	clock    clock
 	unlink   func() bool // from the caller's context; may be nil
 	detach   func() bool // from the group's context, of which a stream's isn't a child; may be nil
 
@@ -31,7 +31,6 @@ type flight struct {
 	retry          Retry
 	expect         Expect
 
-	started time.Time
 	method  string
 	first   *hop
 	tries   int // rounds of attempts begun; a hedge doesn't count
@@ -50,9 +49,10 @@ func newFlight(parent, caller context.Context, s *Session, r *Request) *flight {
 		r = &Request{}
 	}
 	c := s.client
-	f := &flight{client: c, session: s, parent: parent, request: r, method: r.Method, started: time.Now(), retry: c.retry.with(r.Retry)}
+	f := &flight{client: c, session: s, parent: parent, request: r, method: r.Method, retry: c.retry.with(r.Retry)}
+	started := time.Now()
 	f.attemptTimeout = shorter(r.AttemptTimeout, c.limits.attempt)
-	f.entry = s.record(r, f.started)
+	f.entry = s.record(r, started)
 	base := parent
 	if r.Stream {
 		base = s.ctx // a group's context ends with the group, and what is still being read then mustn't
@@ -62,8 +62,8 @@ func newFlight(parent, caller context.Context, s *Session, r *Request) *flight {
 		f.detach = context.AfterFunc(parent, func() { f.cancel(callerStop(parent)) })
 	}
 	timeout := shorter(r.Timeout, c.limits.timeout)
-	f.deadline = f.started.Add(timeout)
-	f.timer = time.AfterFunc(timeout, func() { f.cancel(wholeStop(timeout)) })
+	f.deadline = started.Add(timeout)
+	f.clock.run(started, timeout, f.cancel)
 	f.within(parent)
 	if caller.Done() != nil {
 		f.within(caller)
@@ -113,11 +113,10 @@ func (f *flight) prepare() *failure.Error {
 	if r.Redirect > Refuse {
 		return failure.New(failure.InvalidRequest, "redirect mode %d is none; there are follow, manual and error", r.Redirect)
 	}
-	header, fail := requestHeader(r.Header)
+	header, fail := requestHeader(r.Header, f.client.engine.defaults)
 	if fail != nil {
 		return fail
 	}
-	complete(header, f.client.engine.defaults)
 	if f.first, fail = f.hop(f.url, method, header, r.Body); fail != nil {
 		return fail
 	}
@@ -183,7 +182,7 @@ func (f *flight) run() Result {
 func (f *flight) answer(h *hop, r *reply) Result {
 	resp := &Response{
 		Status: r.status, Header: responseFields(r.header, r.decoded), Body: r.body, Stream: f.request.Stream,
-		URL: h.url.String(), Redirected: f.hops > 0, Attempts: int(f.entry.attempts.Load()), Elapsed: time.Since(f.started),
+		URL: h.url.String(), Redirected: f.hops > 0, Attempts: int(f.entry.attempts.Load()), Elapsed: f.clock.now(),
 		decoded: int64(len(r.body)),
 	}
 	switch {
@@ -242,7 +241,7 @@ func (f *flight) settle(res Result) Result {
 
 // finish lets go of what a fetch holds when nothing of it goes on any more.
 func (f *flight) finish() {
-	f.timer.Stop()
+	f.clock.stop()
 	if f.unlink != nil {
 		f.unlink()
 	}

@@ -42,12 +42,16 @@ func checkMethod(method string) (string, *failure.Error) {
 	return method, nil
 }
 
-// requestHeader checks a guest's fields and drops those that the host owns.
-func requestHeader(fields []Field) (http.Header, *failure.Error) {
+// requestHeader checks a guest's fields, drops those that the host owns, and sets what a request should have and the guest didn't give. The
+// header and its values may be shared: nobody changes them in place.
+func requestHeader(fields []Field, defaults http.Header) (http.Header, *failure.Error) {
+	if len(fields) == 0 {
+		return defaults, nil
+	}
 	if len(fields) > maxRequestFields {
 		return nil, failure.New(failure.InvalidRequest, "the header has %d fields; %d can be sent", len(fields), maxRequestFields)
 	}
-	header := make(http.Header, len(fields)+4) // room for ours
+	header := make(http.Header, len(fields)+len(defaults))
 	size := 0
 	for _, f := range fields {
 		if !httpguts.ValidHeaderFieldName(f.Name) {
@@ -62,21 +66,17 @@ func requestHeader(fields []Field) (http.Header, *failure.Error) {
 		if hostOwned(name) {
 			continue
 		}
-		header[name] = append(header[name], value) // before complete: these slices are the request's own
+		header[name] = append(header[name], value) // before the defaults: these slices are the request's own
 	}
 	if size > maxRequestHead {
 		return nil, failure.New(failure.InvalidRequest, "the header has %d bytes; %d can be sent", size, maxRequestHead)
 	}
-	return header, nil
-}
-
-// complete sets what a request should have and the guest didn't give. The values are shared; nobody changes a header's values in place.
-func complete(header, defaults http.Header) {
 	for name, values := range defaults {
 		if _, given := header[name]; !given {
 			header[name] = values
 		}
 	}
+	return header, nil
 }
 
 func defaultHeader(userAgent string) http.Header {

@@ -17,13 +17,13 @@ type Record struct {
 	Message  string        // likewise
 	Rule     string        // of the policy, that allowed the last hop or was the nearest to it
 	Attempts int           // retries and hedges included
-	Hops     int           // redirects followed, to a request that was sent
+	Hops     int           // redirects followed, to a request that was sent or an answer of the cache
 	Bytes    int64         // decoded bytes of the response
 	Cache    CacheState    // of the last hop
 	Start    time.Duration // since the session began
 	Elapsed  time.Duration // from the call until it settled and its body was read, or until now
 
-	Exchanges []Exchange // what was sent, in the order of its sending
+	Exchanges []Exchange // what was sent, in the order of its sending; not a last hop that the cache answered: Cache tells of that
 }
 
 // CacheState says what the cache had to do with a response.
@@ -152,24 +152,19 @@ type entry struct {
 	kept      bool // its session keeps it for a report; set before anybody else knows it
 	mu        sync.Mutex
 	record    Record
-	traces    []*trace
+	first     trace  // of its requests, in the order of their sending: most fetches have just one
+	last      *trace // nil: there is none yet
 }
 
-// add puts a request on the record, unless the session has as many as it keeps.
-func (e *entry) add(t *trace, s *Session) bool {
-	s.mu.Lock()
-	full := s.traces >= maxRecords
-	if !full {
-		s.traces++
+// add puts one more request on the record. The caller holds mu and fills it in.
+func (e *entry) add() *trace {
+	t := &e.first
+	if e.last != nil {
+		t = &trace{}
+		e.last.next = t
 	}
-	s.mu.Unlock()
-	if full {
-		return false
-	}
-	e.mu.Lock()
-	e.traces = append(e.traces, t)
-	e.mu.Unlock()
-	return true
+	e.last = t
+	return t
 }
 
 // setCache notes what the cache had to do with the fetch.
@@ -223,10 +218,9 @@ func (e *entry) snapshot(s *Session) Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.record
-	if len(e.traces) > 0 {
-		r.Exchanges = make([]Exchange, len(e.traces))
-		for i, t := range e.traces {
-			r.Exchanges[i] = t.snapshot(s.client, s.started)
+	if e.last != nil {
+		for t := &e.first; t != nil; t = t.next {
+			r.Exchanges = append(r.Exchanges, t.snapshot(s.client, s.started))
 		}
 	}
 	r.State, r.Status, r.Attempts = State(e.state.Load()), int(e.status.Load()), int(e.attempts.Load())

@@ -68,7 +68,7 @@ func (f *flight) next(h *hop, r *reply) (*hop, *failure.Error) {
 			delete(own, name)
 		}
 	}
-	if !h.whole() && upload != nil { // Fetch standard, "HTTP-redirect fetch": a body without a source
+	if upload != nil && !h.whole() { // Fetch standard, "HTTP-redirect fetch": a body without a source
 		return nil, failure.New(failure.RedirectBlocked, "the response redirects (status %d) with the request's body, which came as a stream and can't be sent again", r.status)
 	}
 	n, fail := f.hop(u, method, own, body)

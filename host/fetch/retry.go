@@ -74,14 +74,14 @@ func (f *flight) judge(h *hop, r *reply) *failure.Error {
 			return nil
 		}
 	}
-	if !slices.Contains(f.retry.Statuses, r.status) || !h.replayable() || f.tries >= f.retry.Attempts {
+	if !slices.Contains(f.retry.Statuses, r.status) || !h.idempotent() || f.tries >= f.retry.Attempts {
 		return nil
 	}
 	delay, given := retryAfter(r.header, time.Now())
 	if !given {
 		delay = f.backoff()
 	}
-	if f.hasTimeFor(delay) && f.mayRetry(h) {
+	if f.hasTimeFor(delay) && f.mayRetry(h) && h.whole() { // last, since a body that was taken back can't be sent any more
 		r.verdict, r.delay = again, delay
 	}
 	return nil
@@ -221,7 +221,7 @@ func (f *flight) hedgeDelay(h *hop) time.Duration {
 	if delay == 0 {
 		delay = f.client.hedge
 	}
-	if delay == 0 || delay == HedgeNever || h.upload != nil || !h.replayable() {
+	if delay == 0 || delay == HedgeNever || h.upload != nil || !h.idempotent() {
 		return 0
 	}
 	if delay == HedgeP95 {

@@ -15,6 +15,7 @@ type Session struct {
 	budget  budget
 	slots   *slots
 	started time.Time
+	traces  atomic.Int64 // requests of all entries, those past maxRecords too
 	headers atomic.Int64 // bytes of those that the records hold
 
 	mu      sync.Mutex
@@ -22,7 +23,6 @@ type Session struct {
 	running sync.WaitGroup // added to under mu, and only before closed
 	entries []*entry       // of the first maxRecords fetches
 	beyond  int            // fetches past them
-	traces  int            // of all entries; guarded by mu
 }
 
 // Usage is what a session has used of its budget.

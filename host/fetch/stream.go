@@ -45,7 +45,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	case nil:
 		return n, nil
 	case io.EOF:
-		s.end(nil, io.EOF)
+		s.end(stopped(s.exchange.ctx), io.EOF) // see exchange.body
 	default:
 		s.end(s.source.failed(err), nil)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
@@ -94,25 +96,100 @@ func asStop(cause error) *failure.Error {
 	return failure.Wrap(s.code, s, "%s", s.Error())
 }
 
-// watch ends an exchange in which nothing moves for as long as its phase's idle limit. Bytes only leave a time; a timer looks
-// at it when the limit could have been reached.
-type watch struct {
-	cancel      context.CancelCauseFunc
-	read, write time.Duration
+// clock ends a fetch that takes too long, and an exchange of it that does or in which nothing moves. It has one timer, which looks when the
+// first of those times could be over. Times are counted from the fetch's start.
+type clock struct {
+	start   time.Time
+	timeout time.Duration
+	cancel  context.CancelCauseFunc
 
 	mu      sync.Mutex
 	timer   *time.Timer
-	limit   time.Duration // of the phase
-	last    time.Time
+	due     time.Duration // when it looks
+	stopped bool
+	watches *watch // of the exchanges under way
+}
+
+// run starts the clock, for timeout and what its watches want; cancel ends the fetch.
+func (c *clock) run(start time.Time, timeout time.Duration, cancel context.CancelCauseFunc) {
+	c.start, c.timeout, c.cancel, c.due = start, timeout, cancel, timeout
+	c.mu.Lock() // the timer may be there before c.timer is
+	c.timer = time.AfterFunc(timeout, c.look)
+	c.mu.Unlock()
+}
+
+func (c *clock) now() time.Duration { return time.Since(c.start) }
+
+// stop stops the clock for good.
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	c.timer.Stop()
+}
+
+// look ends what is over, and sees when to look again.
+func (c *clock) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return
+	}
+	now := c.now()
+	if now >= c.timeout {
+		c.cancel(wholeStop(c.timeout))
+		return
+	}
+	c.due = c.timeout
+	for w := c.watches; w != nil; w = w.next {
+		c.due = min(c.due, w.look(now))
+	}
+	c.timer.Reset(c.due - now)
+}
+
+// by has the clock look no later than at due.
+func (c *clock) by(due, now time.Duration) {
+	if due < c.due {
+		c.due = due
+		c.timer.Reset(due - now)
+	}
+}
+
+// watch ends an exchange that isn't over within attempt_timeout, or in which nothing moves for as long as its phase's idle limit. Bytes
+// only leave a time.
+type watch struct {
+	clock       *clock
+	cancel      context.CancelCauseFunc
+	read, write time.Duration
+	attempt     time.Duration // 0: none
+	last        atomic.Int64  // when something moved, as a time of the clock
+
+	// Guarded by the clock's mutex.
+	next    *watch
+	ends    time.Duration // the attempt
+	limit   time.Duration // of the phase; 0: none has begun
 	writing bool
 	paused  bool
 	ended   bool
 }
 
-// begin starts watching, for writing or for reading, or changes from one to the other.
+// start starts watching. There is no idle limit before the first phase.
+func (w *watch) start() {
+	c := w.clock
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches, w.next = w, c.watches
+	if w.attempt > 0 {
+		now := c.now()
+		w.ends = now + w.attempt
+		c.by(w.ends, now)
+	}
+}
+
+// begin begins a phase, writing or reading.
 func (w *watch) begin(writing bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
 	if w.ended { // net/http may tell of a request it wrote after it was given up
 		return
 	}
@@ -120,64 +197,71 @@ func (w *watch) begin(writing bool) {
 	if writing {
 		w.limit = w.write
 	}
-	w.last, w.paused = time.Now(), false
-	if w.timer == nil {
-		w.timer = time.AfterFunc(w.limit, w.look)
-	} else {
-		w.timer.Reset(w.limit)
-	}
+	w.again()
+}
+
+// again starts the clock of a phase anew.
+func (w *watch) again() {
+	now := w.clock.now()
+	w.paused = false
+	w.last.Store(int64(now))
+	w.clock.by(now+w.limit, now)
 }
 
 // touch notes that something moved.
-func (w *watch) touch() {
-	w.mu.Lock()
-	w.last = time.Now()
-	w.mu.Unlock()
-}
+func (w *watch) touch() { w.last.Store(int64(w.clock.now())) }
 
 // pause stops the clock of a phase, unless another has begun: it isn't the upstream that is waited for.
 func (w *watch) pause(writing bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
 	w.paused = w.paused || w.writing == writing
 }
 
 // resume starts the clock anew.
 func (w *watch) resume(writing bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.writing == writing {
-		w.last, w.paused = time.Now(), false
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	if w.writing == writing && !w.ended {
+		w.again()
 	}
 }
 
 // end stops watching for good.
 func (w *watch) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
 	w.ended = true
-	if w.timer != nil {
-		w.timer.Stop()
+	for at := &w.clock.watches; *at != nil; at = &(*at).next {
+		if *at == w {
+			*at = w.next
+			return
+		}
 	}
 }
 
-func (w *watch) look() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
-		return
+// look ends the exchange if a time of it is over, else it tells when one could be.
+func (w *watch) look(now time.Duration) time.Duration {
+	const never = math.MaxInt64
+	due := time.Duration(never)
+	if w.attempt > 0 {
+		if now >= w.ends {
+			w.cancel(attemptStop(w.attempt))
+			return never
+		}
+		due = w.ends
 	}
-	if w.paused {
-		w.timer.Reset(w.limit)
-		return
+	if w.limit == 0 || w.paused {
+		return due
 	}
-	if idle := time.Since(w.last); idle < w.limit {
-		w.timer.Reset(w.limit - idle)
-		return
-	}
-	if w.writing {
+	idle := time.Duration(w.last.Load()) + w.limit
+	switch {
+	case now < idle:
+		return min(due, idle)
+	case w.writing:
 		w.cancel(writeStop(w.limit))
-	} else {
+	default:
 		w.cancel(readStop(w.limit))
 	}
+	return never
 }

@@ -20,6 +20,7 @@ type trace struct {
 	rule   string
 	hop    int
 	hedge  bool
+	next   *trace // of its fetch; guarded by the entry's mutex
 
 	mu       sync.Mutex
 	attempt  int
@@ -43,18 +44,18 @@ type trace struct {
 
 // trace begins the record of one request. It is nil, which all its methods put up with, past the records that are kept.
 func (f *flight) trace(h *hop, hedge bool) *trace {
-	if !f.entry.kept {
+	e := f.entry
+	if !e.kept || f.session.traces.Add(1) > maxRecords {
 		return nil
 	}
-	t := &trace{
-		began: time.Now(), url: h.url, method: h.method, rule: h.decision.Rule, attempt: int(f.entry.attempts.Load()) + 1, hop: h.number, hedge: hedge,
-		dns: -1, connect: -1, tls: -1,
-	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.add()
+	t.began, t.url, t.method, t.rule, t.hop, t.hedge = time.Now(), h.url, h.method, h.decision.Rule, h.number, hedge
+	t.attempt = int(e.attempts.Load()) + 1
+	t.dns, t.connect, t.tls = -1, -1, -1
 	if f.session.keep(h.header) {
 		t.request = h.header
-	}
-	if !f.entry.add(t, f.session) {
-		return nil
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -14,7 +15,7 @@ type upload struct {
 	limit  int64 // request_bytes
 	length int64 // announced; negative: unknown
 
-	touched atomic.Bool
+	sender atomic.Pointer[sender] // the last; nil: there was none
 
 	mu     sync.Mutex // held while reading
 	source io.ReadCloser
@@ -38,17 +39,39 @@ func (u *upload) close() {
 	}
 }
 
-// abort closes a body that an exchange had begun when it ended: nobody can go on with it, and net/http waits for its reader.
-func (u *upload) abort() {
-	if u.touched.Load() {
-		u.close()
-	}
+// reclaim takes the body back from the exchange that has it. It is false if that has begun with it.
+func (u *upload) reclaim() bool {
+	s := u.sender.Load()
+	return s == nil || s.state.CompareAndSwap(unread, forgone) || s.state.Load() == forgone
 }
 
 // sender is an upload as one exchange's request body.
 type sender struct {
 	*upload
 	exchange *exchange
+	state    atomic.Uint32
+}
+
+// What a sender has done with its body.
+const (
+	unread  uint32 = iota
+	begun          // nobody else can have it
+	forgone        // it is another's: net/http may come for it when its request is long over
+)
+
+// send makes the upload the body of an exchange.
+func (u *upload) send(x *exchange) *sender {
+	s := &sender{upload: u, exchange: x}
+	u.sender.Store(s)
+	context.AfterFunc(x.ctx, s.abort)
+	return s
+}
+
+// abort closes a body that the exchange had begun when it ended: nobody can go on with it, and net/http waits for its reader.
+func (s *sender) abort() {
+	if !s.state.CompareAndSwap(unread, forgone) && s.state.Load() == begun {
+		s.close()
+	}
 }
 
 // Read implements io.Reader. While it waits for the source, the upstream isn't the one that is slow. What is wrong with the body ends the
@@ -56,8 +79,7 @@ type sender struct {
 func (s *sender) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touched.Store(true) // first: from here on abort closes it
-	if s.closed.Load() || s.exchange.ctx.Err() != nil {
+	if !s.state.CompareAndSwap(unread, begun) && s.state.Load() != begun || s.closed.Load() || s.exchange.ctx.Err() != nil {
 		return 0, io.ErrClosedPipe
 	}
 	s.exchange.watch.pause(true)
