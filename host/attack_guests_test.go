@@ -10,7 +10,7 @@ import (
 // The attackers are guests that send whatever they are told to, byte for byte: the tests' own ones ask for a URL at most. They are built
 // outside the tree from what stands here.
 
-// rawAttacker has no SDK. Its input is a letter and what goes with it: "A" and the JSON that fetch_all gets, or "E" and the requests of as
+// rawAttacker has no SDK. Its input is a letter and what goes with it: "A" and the JSON that fetch_all gets, "S" and a list of such, or "E" and the requests of as
 // many http_request calls, each a pair of the JSON and the body. The answer to these is a list of [offset is 0, status, body].
 const rawAttacker = `package main
 
@@ -38,6 +38,25 @@ func handle() int32 {
 		in := pdk.AllocateBytes(input[1:])
 		out := pdk.FindMemory(fetchAll(in.Offset()))
 		pdk.Output(out.ReadBytes())
+		return 0
+	}
+	if input[0] == 'S' {
+		var steps, answers []json.RawMessage
+		if err := json.Unmarshal(input[1:], &steps); err != nil {
+			pdk.SetError(err)
+			return 1
+		}
+		for _, step := range steps {
+			in := pdk.AllocateBytes(step)
+			out := pdk.FindMemory(fetchAll(in.Offset()))
+			answers = append(answers, out.ReadBytes())
+		}
+		out, err := json.Marshal(answers)
+		if err != nil {
+			pdk.SetError(err)
+			return 1
+		}
+		pdk.Output(out)
 		return 0
 	}
 	var calls [][2][]byte
@@ -162,14 +181,19 @@ func attackers(t *testing.T) (raw, sdk string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw = folder(t, map[string]string{"main.go": rawAttacker, "go.mod": string(mod), "go.sum": string(sum)})
+	sdk = folder(t, map[string]string{"main.go": sdkAttacker, "go.mod": sdkModule(t)})
+	return raw, sdk
+}
+
+// sdkModule is the go.mod of a guest that uses the SDK.
+func sdkModule(t *testing.T) string {
+	t.Helper()
 	source, err := filepath.Abs("../sdk/go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw = folder(t, map[string]string{"main.go": rawAttacker, "go.mod": string(mod), "go.sum": string(sum)})
-	sdk = folder(t, map[string]string{"main.go": sdkAttacker, "go.mod": fmt.Sprintf(
-		"module attacker\n\ngo 1.26\n\nrequire github.com/sortie-run/sortie/sdk/go v0.0.0\n\nreplace github.com/sortie-run/sortie/sdk/go => %s\n", source)})
-	return raw, sdk
+	return fmt.Sprintf("module guest\n\ngo 1.26\n\nrequire github.com/sortie-run/sortie/sdk/go v0.0.0\n\nreplace github.com/sortie-run/sortie/sdk/go => %s\n", source)
 }
 
 func folder(t *testing.T, files map[string]string) string {

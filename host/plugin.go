@@ -119,22 +119,9 @@ func (p *Plugin) open(ctx context.Context) error {
 }
 
 func (r *Runtime) client(name string, m *manifest.Manifest) (*fetch.Client, error) {
-	policy := fetch.Policy{
-		Rules: m.Fetch.Allow, Limits: m.Fetch.Limits, Retry: m.Fetch.Retry,
-		Private: r.cfg.Operator.Private, HostsAllow: r.cfg.Operator.Hosts.Allow, HostsDeny: r.cfg.Operator.Hosts.Deny,
-	}
-	policy.Cache = fetch.Cache{Bytes: int64(m.Fetch.Cache.Bytes), Coalesce: m.Fetch.Cache.Coalesce}
-	if after, p95 := m.Fetch.HedgeAfter(); p95 {
-		policy.Hedge = fetch.HedgeP95
-	} else {
-		policy.Hedge = time.Duration(after)
-	}
-	for _, s := range m.Secrets {
-		secret, err := r.secret(s)
-		if err != nil {
-			return nil, err
-		}
-		policy.Secrets = append(policy.Secrets, secret)
+	policy, err := fetch.PolicyOf(m, r.cfg.Operator, r.cfg.Secrets)
+	if err != nil {
+		return nil, NewError(CodeInvalidManifest, "%v", err)
 	}
 	client, err := r.cfg.Engine.Client(policy)
 	if err != nil {
