@@ -25,7 +25,9 @@ func (f *flight) admit(ctx context.Context, h *hop) (a admission, _ *failure.Err
 	defer func() { done() }()
 	patient := func() context.Context {
 		if waiting == nil {
-			waiting, done = context.WithTimeoutCause(ctx, limit, poolStop(limit))
+			scope, leave := f.scope(ctx)
+			bounded, cancel := context.WithTimeoutCause(scope, limit, poolStop(limit))
+			waiting, done = bounded, func() { cancel(); leave() }
 		}
 		return waiting
 	}
@@ -46,14 +48,17 @@ func (f *flight) admit(ctx context.Context, h *hop) (a admission, _ *failure.Err
 		return a, refusal(err)
 	}
 	// What ends many fetches reaches one after the other, and the slots of the first mustn't pass to one that it hasn't reached yet.
+	fail := f.stopped()
 	for _, c := range [...]context.Context{f.session.ctx, f.parent, ctx} {
-		if fail := stopped(c); fail != nil {
-			a.held.release()
-			a.abandon()
-			return a, fail
+		if fail == nil {
+			fail = stopped(c)
 		}
 	}
-	return a, nil
+	if fail != nil {
+		a.held.release()
+		a.abandon()
+	}
+	return a, fail
 }
 
 // consent asks the breaker and the adaptive limit.

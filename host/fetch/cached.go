@@ -65,7 +65,9 @@ func (f *flight) coalesced(h *hop, r *cache.Request) (*reply, *failure.Error) {
 	if !f.client.coalesce || f.request.Stream {
 		return f.stores(h, r, nil)
 	}
-	turn, e, err := f.client.cache.Join(f.ctx, r)
+	ctx, leave := f.scope(f.base)
+	turn, e, err := f.client.cache.Join(ctx, r)
+	leave()
 	switch {
 	case err != nil:
 		return nil, asStop(err)
@@ -89,7 +91,7 @@ func (f *flight) ownEnd(fail *failure.Error) bool {
 	case failure.LimitRequests, failure.LimitBytes, failure.PoolTimeout:
 		return true
 	}
-	return f.ctx.Err() != nil
+	return f.stopped() != nil
 }
 
 // stores gets an answer and keeps it, and gives it to those who wait for it.

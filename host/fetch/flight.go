@@ -19,10 +19,9 @@ type flight struct {
 	session *Session
 	request *Request
 
-	parent   context.Context // of ctx: its session's or its group's
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	deadline time.Time // when ctx ends at the latest
+	parent   context.Context // its session's or its group's
+	base     context.Context // of what it does: parent, or a stream's session's
+	deadline time.Time       // when it is over at the latest
 	clock    clock
 	unlink   func() bool // from the caller's context; may be nil
 	detach   func() bool // from the group's context, of which a stream's isn't a child; may be nil
@@ -32,7 +31,7 @@ type flight struct {
 	expect         Expect
 
 	method  string
-	first   *hop
+	first   hop
 	tries   int // rounds of attempts begun; a hedge doesn't count
 	hops    int
 	url     *policy.URL // of the current hop; nil: it never parsed
@@ -53,24 +52,20 @@ func newFlight(parent, caller context.Context, s *Session, r *Request) *flight {
 	started := time.Now()
 	f.attemptTimeout = shorter(r.AttemptTimeout, c.limits.attempt)
 	f.entry = s.record(r, started)
-	base := parent
-	if r.Stream {
-		base = s.ctx // a group's context ends with the group, and what is still being read then mustn't
-	}
-	f.ctx, f.cancel = context.WithCancelCause(base)
-	if base != parent {
-		f.detach = context.AfterFunc(parent, func() { f.cancel(callerStop(parent)) })
+	if f.base = parent; r.Stream && s.ctx != parent { // a group's context ends with the group, and what is still being read then mustn't
+		f.base = s.ctx
+		f.detach = context.AfterFunc(parent, func() { f.clock.end(callerStop(parent)) })
 	}
 	timeout := shorter(r.Timeout, c.limits.timeout)
 	f.deadline = started.Add(timeout)
-	f.clock.run(started, timeout, f.cancel)
+	f.clock.run(started, timeout)
 	f.within(parent)
 	if caller.Done() != nil {
 		f.within(caller)
 		if caller.Err() != nil {
-			f.cancel(callerStop(caller))
+			f.clock.end(callerStop(caller))
 		} else {
-			f.unlink = context.AfterFunc(caller, func() { f.cancel(callerStop(caller)) })
+			f.unlink = context.AfterFunc(caller, func() { f.clock.end(callerStop(caller)) })
 		}
 	}
 	return f
@@ -94,7 +89,7 @@ func shorter(a, b time.Duration) time.Duration {
 // prepare checks a fetch and charges its first request, all in the caller's goroutine, so that of several fetches started one
 // after the other the last are those that the budget refuses.
 func (f *flight) prepare() *failure.Error {
-	if fail := stopped(f.ctx); fail != nil {
+	if fail := f.stopped(); fail != nil {
 		return fail
 	}
 	r := f.request
@@ -117,7 +112,7 @@ func (f *flight) prepare() *failure.Error {
 	if fail != nil {
 		return fail
 	}
-	if f.first, fail = f.hop(f.url, method, header, r.Body); fail != nil {
+	if fail := f.ready(&f.first, f.url, method, header, r.Body); fail != nil {
 		return fail
 	}
 	if fail := f.checkBody(); fail != nil {
@@ -160,7 +155,7 @@ func asFailure[T any](v T, err error) (T, *failure.Error) {
 // run makes the fetch.
 func (f *flight) run() Result {
 	f.tries = 1
-	h := f.first
+	h := &f.first
 	for {
 		r, fail := f.cached(h)
 		if fail != nil {
@@ -250,7 +245,6 @@ func (f *flight) finish() {
 	} else if f.request.BodyReader != nil { // refused before it was looked at
 		_ = f.request.BodyReader.Close()
 	}
-	f.cancel(nil)
 }
 
 // streamed completes the record of a fetch whose body was the caller's to read.

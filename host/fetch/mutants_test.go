@@ -19,7 +19,7 @@ func TestMutants(t *testing.T) {
 	}
 	const matrix = "Behaviour/(Do|Stream)/HTTP/(1.1|2)$" // the table of fetchtest, over two of its wires
 	for _, m := range []struct{ name, file, guard, instead, tests string }{
-		{"a denial is an error", "redirect.go", "if !d.Allowed {", "if false {", matrix},
+		{"a denial is an error", "redirect.go", "if !h.decision.Allowed {", "if false {", matrix},
 		{"addresses are judged", "transport.go", "return t.client.policy.AddressAllowed(t.decision, u, a)", "return nil", matrix},
 		{"credentials stay with their origin", "redirect.go", "if !sameCredentials(h.url, u) {", "if false {", matrix},
 		{"redirects are counted", "redirect.go", "f.hops >= most", "f.hops > most", matrix},

@@ -18,14 +18,14 @@ func isRedirect(status int) bool {
 	return false
 }
 
-// hop makes what is sent to u, or says why the policy doesn't allow it. own is the guest's header, which it takes over.
-func (f *flight) hop(u *policy.URL, method string, own http.Header, body []byte) (*hop, *failure.Error) {
-	d := f.client.policy.Decide(method, u)
-	f.entry.setRule(d.Rule)
-	if !d.Allowed {
-		return nil, d.Err()
+// ready makes h what is sent to u, or says why the policy doesn't allow it. own is the guest's header, which it takes over.
+func (f *flight) ready(h *hop, u *policy.URL, method string, own http.Header, body []byte) *failure.Error {
+	h.decision = f.client.policy.Decide(method, u)
+	f.entry.setRule(h.decision.Rule)
+	if !h.decision.Allowed {
+		return h.decision.Err()
 	}
-	h := &hop{url: u, method: method, own: own, header: own, body: body, decision: d}
+	h.url, h.method, h.own, h.header, h.body = u, method, own, own, body
 	cookies := f.cookies.header(u, own)
 	if len(f.client.secrets) > 0 || cookies != "" {
 		h.header = maps.Clone(own)
@@ -36,7 +36,7 @@ func (f *flight) hop(u *policy.URL, method string, own http.Header, body []byte)
 	if len(f.client.secrets) > 0 {
 		h.secret = f.client.inject(u, h.header)
 	}
-	return h, nil
+	return nil
 }
 
 // next makes the hop that a redirect leads to (Fetch standard, section 4.4, "HTTP-redirect fetch").
@@ -71,11 +71,10 @@ func (f *flight) next(h *hop, r *reply) (*hop, *failure.Error) {
 	if upload != nil && !h.whole() { // Fetch standard, "HTTP-redirect fetch": a body without a source
 		return nil, failure.New(failure.RedirectBlocked, "the response redirects (status %d) with the request's body, which came as a stream and can't be sent again", r.status)
 	}
-	n, fail := f.hop(u, method, own, body)
-	if fail != nil {
+	n := &hop{upload: upload, number: h.number + 1}
+	if fail := f.ready(n, u, method, own, body); fail != nil {
 		return nil, fail
 	}
-	n.upload, n.number = upload, h.number+1
 	n.onward.Store(true)
 	f.hops++
 	return n, nil

@@ -125,14 +125,16 @@ func (f *flight) hasTimeFor(delay time.Duration) bool {
 // pause waits, without any slot.
 func (f *flight) pause(d time.Duration) *failure.Error {
 	if d > 0 {
+		ctx, leave := f.scope(f.base)
+		defer leave()
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-f.ctx.Done():
+		case <-ctx.Done():
 		}
 	}
-	return stopped(f.ctx)
+	return f.stopped()
 }
 
 // retryAfter reads Retry-After in both its forms (RFC 9110, section 10.2.3). What can't be read wasn't given.
@@ -165,12 +167,12 @@ func (o outcome) good() bool { return o.fail == nil && o.reply.verdict != again 
 func (f *flight) hedged(h *hop) (*reply, *failure.Error) {
 	delay := f.hedgeDelay(h)
 	if delay <= 0 {
-		return f.exchange(f.ctx, h, false)
+		return f.exchange(f.base, h, false)
 	}
 	outcomes := make(chan outcome, 2)
 	attempt := func(first bool) context.CancelCauseFunc {
 		// A context each: the winner's body may be read on when the loser's is over.
-		ctx, cancel := context.WithCancelCause(f.ctx)
+		ctx, cancel := context.WithCancelCause(f.base)
 		go func() {
 			r, fail := f.exchange(ctx, h, !first)
 			outcomes <- outcome{r, fail, first}

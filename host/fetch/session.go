@@ -89,7 +89,7 @@ func (s *Session) enter(f *flight) bool {
 	if s.join() {
 		return true
 	}
-	f.cancel(stopSession)
+	f.clock.end(stopSession)
 	return false
 }
 
@@ -160,7 +160,7 @@ func (s *Session) Close() {
 type Call struct{ flight *flight }
 
 // Cancel cancels the fetch; one that has settled stays as it is.
-func (c *Call) Cancel() { c.flight.cancel(stopGuest) }
+func (c *Call) Cancel() { c.flight.clock.end(stopGuest) }
 
 // State tells how far the fetch has come.
 func (c *Call) State() State { return State(c.flight.entry.state.Load()) }

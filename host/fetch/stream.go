@@ -22,7 +22,7 @@ type stream struct {
 	source   *source
 	body     io.Closer
 	held     hold
-	unhook   func() bool // from the flight's context
+	unhook   func() bool // from the exchange's context
 
 	mu  sync.Mutex // held while reading
 	err error      // what reading gives from now on; nil: it goes on
@@ -54,6 +54,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Close ends the fetch. It may be called while another goroutine reads.
 func (s *stream) Close() error {
+	s.unhook() // that it was closed is no failure
 	s.exchange.cancel(stopGuest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +69,7 @@ func (s *stream) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
-		s.end(stopped(s.flight.ctx), nil)
+		s.end(stopped(s.exchange.ctx), nil)
 	}
 }
 
@@ -78,14 +79,12 @@ func (s *stream) end(fail *failure.Error, err error) {
 		err = s.flight.error(s.hop, fail)
 	}
 	s.err = err
+	s.unhook()
 	s.source.release()
 	s.exchange.end(fail, s.source.total)
 	s.body.Close()
 	s.held.release()
 	s.flight.streamed(fail, s.source.total)
-	if s.unhook != nil {
-		s.unhook()
-	}
 	s.flight.finish()
 	s.flight.session.running.Done()
 }
@@ -103,7 +102,5 @@ func (f *flight) adopt(s *stream) {
 	f.session.running.Add(1) // the fetch itself is still counted, so Close is still waiting
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		s.unhook = context.AfterFunc(f.ctx, s.cut)
-	}
+	s.unhook = context.AfterFunc(s.exchange.ctx, s.cut)
 }

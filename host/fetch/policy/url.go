@@ -29,6 +29,7 @@ type URL struct {
 	query     string
 	fragment  string
 	hasQuery  bool
+	request   url.URL    // for net/http
 	disguise  string     // what in the path a server may read as another path; "" if nothing
 	addr      netip.Addr // if the host is an address
 	text      string     // all but the fragment
@@ -140,6 +141,7 @@ func build(parsed *whatwg.Url) (*URL, *failure.Error) {
 	if n := len(u.text) + len(u.fragment); n > MaxURL {
 		return nil, tooLong(n)
 	}
+	u.request = u.asRequest()
 	return u, nil
 }
 
@@ -183,11 +185,14 @@ func (u *URL) Target() string { return u.text[u.originLen():] }
 // String returns the URL without its fragment. Parsing it gives u again.
 func (u *URL) String() string { return u.text }
 
-// Request returns u for a net/http request. Its RequestURI is [URL.Target] and
-// its Host is [URL.Authority], byte for byte. Print u, not this: to keep the
-// bytes it uses Opaque, which url.URL.String writes without the host.
-func (u *URL) Request() *url.URL {
-	r := &url.URL{Scheme: u.scheme, Host: u.authority, RawQuery: u.query, ForceQuery: u.hasQuery && u.query == ""}
+// Request returns u for a net/http request, which must not change it. Its
+// RequestURI is [URL.Target] and its Host is [URL.Authority], byte for byte.
+// Print u, not this: to keep the bytes it uses Opaque, which url.URL.String
+// writes without the host.
+func (u *URL) Request() *url.URL { return &u.request }
+
+func (u *URL) asRequest() url.URL {
+	r := url.URL{Scheme: u.scheme, Host: u.authority, RawQuery: u.query, ForceQuery: u.hasQuery && u.query == ""}
 	if !strings.HasPrefix(u.path, "//") {
 		r.Opaque = u.path
 		return r
