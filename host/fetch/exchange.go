@@ -339,12 +339,12 @@ func (x *exchange) wroteHeaders() {
 	if x.conn.Load() != nil || n == 1 {
 		return
 	}
-	if n > 1+maxUnprocessed {
-		x.cancel(&stop{code: failure.ProtocolError, message: "the server refuses the request again and again"})
-		return
-	}
 	x.flight.entry.attempts.Add(1)
-	if fail := x.flight.session.budget.takeRequest(); fail != nil {
+	fail := x.flight.session.budget.takeRequest()
+	if fail == nil && n > 1+maxUnprocessed {
+		fail = failure.New(failure.ProtocolError, "the server refuses the request again and again")
+	}
+	if fail != nil {
 		x.cancel(&stop{code: fail.Code, message: fail.Message})
 	}
 }

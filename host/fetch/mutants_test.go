@@ -37,7 +37,7 @@ func TestMutants(t *testing.T) {
 		{"only idempotent requests are repeated", "exchange.go", "return failure.Idempotent(h.method) || hasIdempotencyKey(h.header)", "return true", matrix},
 		{"what was begun isn't sent again", "exchange.go", "return h.upload == nil || h.upload.reclaim()", "return true", matrix},
 		{"a body that was taken back isn't read", "upload.go", "!s.state.CompareAndSwap(unread, begun) && s.state.Load() != begun || ", "", "Upload"},
-		{"a refused request isn't sent for ever", "exchange.go", "if n > 1+maxUnprocessed {", "if false {", "Refused"},
+		{"a refused request isn't sent for ever", "exchange.go", "fail == nil && n > 1+maxUnprocessed {", "false {", "Refused"},
 		{"an end that we caused is none", "body.go", "return body, stopped(x.ctx)", "return body, nil", "AnEnd"},
 		{"an attempt has its time", "timeouts.go", "w.ends = now + w.attempt", "w.ends = now + 1<<60", matrix},
 		{"slots come back", "exchange.go", "\t\t\t\ta.held.release()\n", "", matrix},

@@ -92,7 +92,8 @@ func TestRefusedForEver(t *testing.T) {
 	})
 	b := open(t, fetch.Config{TLS: roots}, loopback())
 	err := wantCode(t, b.do(&fetch.Request{Method: "POST", URL: url}), failure.ProtocolError)
-	if n := int(seen.Load()); n > 4 || b.session.Usage().Requests != n || err.Attempts != n {
+	// The last is given up as it goes out, and may not be seen any more.
+	if n, used := int(seen.Load()), b.session.Usage().Requests; used > 5 || n > used || err.Attempts != used {
 		t.Errorf("the upstream saw %d requests; %+v, %s", n, b.session.Usage(), fmt.Sprint(err))
 	}
 }
