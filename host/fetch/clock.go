@@ -89,7 +89,7 @@ func (c *clock) look() {
 
 // by has the clock look no later than at due.
 func (c *clock) by(due, now time.Duration) {
-	if due < c.due {
+	if due < c.due && !c.stopped {
 		c.due = due
 		c.timer.Reset(due - now)
 	}

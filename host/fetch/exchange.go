@@ -75,7 +75,8 @@ type exchange struct {
 	watch   watch
 	conn    atomic.Pointer[conn] // HTTP/1.1 only
 	phase   atomic.Uint32
-	headers atomic.Int32 // times the head went out over HTTP/2
+	headers atomic.Int32 // times that the head of a request without a body went out
+	paid    int32        // of those, before this one; RoundTrip's goroutine only
 
 	reused   atomic.Bool // the connection has served another request before
 	answered atomic.Bool // a byte of the response has come
@@ -187,7 +188,7 @@ func (f *flight) send(ctx context.Context, h *hop, trace *trace) (r *reply, fail
 		return r, fail, 0
 	case neverProcessed(fail.Err):
 		return nil, fail, maxUnprocessed
-	case x.stale(fail):
+	case x.stale(fail) || x.overfull(fail):
 		t.http.CloseIdleConnections() // those of its age are likely to be gone too, and the next must not meet one of them
 		return nil, fail, maxStale
 	}
@@ -199,6 +200,12 @@ func (f *flight) send(ctx context.Context, h *hop, trace *trace) (r *reply, fail
 func (x *exchange) stale(fail *failure.Error) bool {
 	return (fail.Code == failure.ReadError || fail.Code == failure.WriteError) &&
 		x.conn.Load() != nil && x.reused.Load() && !x.answered.Load() && x.hop.replayable()
+}
+
+// overfull tells whether a connection of HTTP/2 that others use was most likely given a stream too many, and whether the request may be repeated.
+// PROTOCOL_ERROR is what servers say then, net/http's own among them; it would try again, had the body let it.
+func (x *exchange) overfull(fail *failure.Error) bool {
+	return x.reused.Load() && !x.answered.Load() && refusedStream(fail.Err) && x.hop.replayable()
 }
 
 // end lets go of what the exchange holds, and completes its record.
@@ -305,6 +312,7 @@ func (empty) WriteTo(io.Writer) (int64, error) { return 0, nil }
 func (empty) Close() error                     { return nil }
 
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	x.again()
 	x.reused.Store(info.Reused)
 	x.phase.Store(sending)
 	x.watch.begin(true)
@@ -332,21 +340,25 @@ func disguiseKeys(header http.Header) http.Header {
 	return header
 }
 
-// wroteHeaders counts what is sent again nevertheless: over HTTP/2, a request without a body that the server refused to look at. net/http would
-// go on doing so for ever if the server blames the protocol for it, each time over a new connection.
-func (x *exchange) wroteHeaders() {
-	n := x.headers.Add(1)
-	if x.conn.Load() != nil || n == 1 {
+// wroteHeaders counts how often the request went out.
+func (x *exchange) wroteHeaders() { x.headers.Add(1) }
+
+// again pays for what net/http sends again nevertheless: over HTTP/2, a request without a body that the server refused to look at. It would go on
+// doing so for ever if the server blames the protocol for it, each time over a new connection. It looks at the context once more before it writes.
+func (x *exchange) again() {
+	n := x.headers.Load()
+	if n == x.paid {
 		return
 	}
-	x.flight.entry.attempts.Add(1)
-	fail := x.flight.session.budget.takeRequest()
-	if fail == nil && n > 1+maxUnprocessed {
-		fail = failure.New(failure.ProtocolError, "the server refuses the request again and again")
+	x.paid = n
+	fail := failure.New(failure.ReadError, "the server refuses the request again and again")
+	if n <= maxUnprocessed {
+		if fail = x.flight.session.budget.takeRequest(); fail == nil {
+			x.flight.entry.attempts.Add(1)
+			return
+		}
 	}
-	if fail != nil {
-		x.cancel(&stop{code: fail.Code, message: fail.Message})
-	}
+	x.cancel(&stop{code: fail.Code, message: fail.Message})
 }
 
 func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {

@@ -59,8 +59,12 @@ func neverProcessed(err error) bool {
 		return false
 	}
 	text := err.Error()
-	return text == "net/http: cannot rewind body after connection loss" ||
-		strings.HasPrefix(text, "http2: Transport: cannot retry err [") && !strings.Contains(text, "PROTOCOL_ERROR")
+	return text == "net/http: cannot rewind body after connection loss" || refusedStream(err) && !strings.Contains(text, "PROTOCOL_ERROR")
+}
+
+// refusedStream tells of an HTTP/2 stream that net/http would have sent again for whatever reason.
+func refusedStream(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "http2: Transport: cannot retry err [")
 }
 
 // detail is the innermost reason: what wraps it names addresses that aren't the guest's to know.

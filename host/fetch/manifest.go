@@ -36,11 +36,12 @@ func PolicyOf(m *manifest.Manifest, op *manifest.Operator, secrets map[string]st
 }
 
 // boundsOf is where a secret may go. A manifest was held to the operator's bounds when it was read; those count if it has none.
-func boundsOf(s manifest.Secret, op *manifest.Operator) (patterns []manifest.Pattern, err error) {
+func boundsOf(s manifest.Secret, op *manifest.Operator) ([]manifest.Pattern, error) {
 	urls := s.Allow
 	if len(urls) == 0 {
 		urls = op.Secrets[s.Name].Allow
 	}
+	var patterns []manifest.Pattern
 	for _, url := range urls {
 		pattern, err := manifest.ParsePattern(url)
 		if err != nil {

@@ -30,9 +30,9 @@ func TestAnEndWeCausedIsNone(t *testing.T) {
 	s.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	b := open(t, fetch.Config{TLS: trusting(s)}, loopback())
-	for i := range 60 {
-		res := b.do(&fetch.Request{URL: s.URL, Timeout: 10 * time.Millisecond, Stream: i%2 == 0})
+	b := open(t, fetch.Config{TLS: trusting(s)}, withLimits(func(l *manifest.FetchLimits) { l.Requests = 10_000 }))
+	for i := range 200 {
+		res := b.do(&fetch.Request{URL: s.URL, Timeout: 5 * time.Millisecond, Stream: i > 50})
 		if res.Response != nil && res.Response.Stream {
 			_, err := io.ReadAll(res.Response.BodyReader)
 			e, ok := err.(*fetch.Error)
@@ -91,9 +91,16 @@ func TestRefusedForEver(t *testing.T) {
 		return true
 	})
 	b := open(t, fetch.Config{TLS: roots}, loopback())
-	err := wantCode(t, b.do(&fetch.Request{Method: "POST", URL: url}), failure.ProtocolError)
-	// The last is given up as it goes out, and may not be seen any more.
-	if n, used := int(seen.Load()), b.session.Usage().Requests; used > 5 || n > used || err.Attempts != used {
+	err := wantCode(t, b.do(&fetch.Request{Method: "POST", URL: url}), failure.ReadError)
+	time.Sleep(50 * time.Millisecond) // for one that isn't counted to arrive
+	if n := int(seen.Load()); n != 4 || b.session.Usage().Requests != n || err.Attempts != n {
 		t.Errorf("the upstream saw %d requests; %+v, %s", n, b.session.Usage(), fmt.Sprint(err))
+	}
+	b = open(t, fetch.Config{TLS: roots}, withLimits(func(l *manifest.FetchLimits) { l.Requests = 1 }))
+	seen.Store(0)
+	wantCode(t, b.do(&fetch.Request{Method: "POST", URL: url}), failure.LimitRequests)
+	time.Sleep(50 * time.Millisecond)
+	if n := seen.Load(); n != 1 || b.session.Usage().Requests != 1 {
+		t.Errorf("the upstream saw %d requests of the one that is allowed; %+v", n, b.session.Usage())
 	}
 }

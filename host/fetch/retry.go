@@ -81,7 +81,8 @@ func (f *flight) judge(h *hop, r *reply) *failure.Error {
 	if !given {
 		delay = f.backoff()
 	}
-	if f.hasTimeFor(delay) && f.mayRetry(h) && h.whole() { // last, since a body that was taken back can't be sent any more
+	// The body is taken back last, since then it can't be sent any more.
+	if f.hasTimeFor(delay) && (h.upload == nil || h.upload.untouched()) && f.mayRetry(h) && h.whole() {
 		r.verdict, r.delay = again, delay
 	}
 	return nil

@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
@@ -17,8 +16,7 @@ type upload struct {
 
 	sender atomic.Pointer[sender] // the last; nil: there was none
 
-	mu     sync.Mutex // held while reading
-	source io.ReadCloser
+	source io.ReadCloser // read by the sender that has begun, and no other
 	sent   atomic.Int64
 
 	closed atomic.Bool
@@ -43,6 +41,12 @@ func (u *upload) close() {
 func (u *upload) reclaim() bool {
 	s := u.sender.Load()
 	return s == nil || s.state.CompareAndSwap(unread, forgone) || s.state.Load() == forgone
+}
+
+// untouched tells whether reclaim would do, by now.
+func (u *upload) untouched() bool {
+	s := u.sender.Load()
+	return s == nil || s.state.Load() != begun
 }
 
 // sender is an upload as one exchange's request body.
@@ -77,8 +81,6 @@ func (s *sender) abort() {
 // Read implements io.Reader. While it waits for the source, the upstream isn't the one that is slow. What is wrong with the body ends the
 // exchange with a cause of its own: net/http would wrap it beyond recognition.
 func (s *sender) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if !s.state.CompareAndSwap(unread, begun) && s.state.Load() != begun || s.closed.Load() || s.exchange.ctx.Err() != nil {
 		return 0, io.ErrClosedPipe
 	}

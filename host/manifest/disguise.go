@@ -13,11 +13,11 @@ const maxDecodings = 3
 //
 // Slashes, backslashes and dots count however often they are encoded, since a
 // proxy in front of the server may decode once and the server again. The rest is
-// known ways around rules: servlet containers take "..;x" for "..", C ends a
-// string at NUL, lax decoders take %c0%af for a slash, and Windows' HTTP.sys
-// takes %u002f for one.
+// known ways around rules: servlet containers take "..;x" for "..", what decodes
+// first and splits then takes "..%3fx" for it, Windows "..%20"; C ends a string at
+// NUL, lax decoders take %c0%af for a slash, and Windows' HTTP.sys %u002f.
 func Disguise(path string) string {
-	if strings.IndexByte(path, '%') < 0 && strings.IndexByte(path, ';') < 0 {
+	if strings.IndexByte(path, '%') < 0 && strings.IndexByte(path, ';') < 0 { // what else ends a segment is encoded in a parsed URL
 		return ""
 	}
 	text := path
@@ -29,8 +29,8 @@ func Disguise(path string) string {
 			return "a slash, backslash or dot that is encoded twice"
 		case hasWideEscape(text):
 			return "an escape of the form %uXXXX"
-		case hasDotParameters(text):
-			return "parameters on a dot segment"
+		case hasDotsAndMore(text):
+			return "a dot segment with more behind it"
 		}
 		decoded := decodeOnce(text)
 		switch {
@@ -38,7 +38,7 @@ func Disguise(path string) string {
 			return ""
 		case strings.IndexByte(decoded, 0) >= 0:
 			return "an encoded NUL"
-		case depth == 0 && !utf8.ValidString(decoded):
+		case depth == 0 && !utf8.ValidString(decoded), hasOverlong(decoded): // what is encoded twice may be anything, but for that
 			return "percent-encoded bytes that are not UTF-8"
 		}
 		text = decoded
@@ -73,11 +73,28 @@ func hasWideEscape(path string) bool {
 	return false
 }
 
-// hasDotParameters finds segments such as "..;" and ".;x=y".
-func hasDotParameters(path string) bool {
+// hasDotsAndMore finds segments such as "..;" and ".;x=y", and what is a dot
+// segment up to where a query or a fragment begins or blanks are cut off.
+func hasDotsAndMore(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
-		name, _, found := strings.Cut(segment, ";")
-		if found && (name == "." || name == "..") {
+		i := strings.IndexFunc(segment, func(r rune) bool { return r == ';' || r == '?' || r == '#' || r <= ' ' || r == 0x7f })
+		if i == 1 && segment[:1] == "." || i == 2 && segment[:2] == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// hasOverlong finds bytes that begin an encoding of a character which UTF-8 has
+// a shorter one for (RFC 3629, section 3), or more than Unicode has.
+func hasOverlong(text string) bool {
+	for i := 0; i < len(text); i++ {
+		next := byte(0)
+		if i+1 < len(text) {
+			next = text[i+1]
+		}
+		switch c := text[i]; {
+		case c == 0xc0 || c == 0xc1, c >= 0xf8 && c <= 0xfd, c == 0xe0 && next >= 0x80 && next < 0xa0, c == 0xf0 && next >= 0x80 && next < 0x90:
 			return true
 		}
 	}

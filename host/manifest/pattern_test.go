@@ -127,7 +127,7 @@ var badPatterns = []struct{ in, want string }{
 	{"https://a.test/%2e%2e/x", "an encoded slash, backslash or dot"},
 	{"https://a.test/a%2Fb", "an encoded slash, backslash or dot"},
 	{"https://a.test/a%252Fb", "encoded twice"},
-	{"https://a.test/..;/b", "parameters on a dot segment"},
+	{"https://a.test/..;/b", "a dot segment with more behind it"},
 	{"https://a.test/caf%e9/", "not UTF-8"},
 	{"https://a.test/%00", "an encoded NUL"},
 	{"https://a.test/a%5Cb", "an encoded slash, backslash or dot"},

@@ -54,7 +54,7 @@ var limitCases = []testCase{
 	{class: "limits", name: "total_bytes of an unknown length", policy: "limits.total_bytes=25", do: `GET /chunks/20 ; GET /chunks/10`, want: `200 ; limit_bytes`},
 	{class: "limits", name: "total_bytes of a group", policy: "limits.total_bytes=25", do: `all: GET /bytes/10 *2 ; GET /bytes/6 ; GET /bytes/5`, want: `200 *2 ; limit_bytes ; 200 # bytes=25`, needs: groups},
 	{class: "limits", name: "a HEAD has nothing to charge", policy: "limits.total_bytes=5", do: `HEAD /bytes/100`, want: `200 # bytes=0`},
-	{class: "limits", name: "concurrency", policy: "limits.concurrency=1", do: `all: GET /count *4`, want: `200 *4 # requests=4`, needs: groups | whole},
+	{class: "limits", name: "concurrency", policy: "limits.concurrency=1", do: `all: GET /after/5ms/count *4`, want: `200 *4 # requests=4 most=1`, needs: groups | whole},
 	{class: "limits", name: "a large body as it is", do: `GET /bytes/3000000`, want: `200 length=3000000 # bytes=3000000`, needs: large},
 	{class: "limits", name: "a large body of unknown length", do: `GET /chunks/3000000`, want: `200 length=3000000`, needs: large},
 }

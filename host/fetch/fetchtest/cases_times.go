@@ -1,18 +1,18 @@
 package fetchtest
 
 var timeoutCases = []testCase{
-	{class: "timeouts", name: "the whole", do: `GET /hang timeout=200ms`, want: `timeout final # requests=1 gone=1`, needs: options},
+	{class: "timeouts", name: "the whole", do: `GET /hang timeout=1s`, want: `timeout final # requests=1 gone=1`, needs: options},
 	{class: "timeouts", name: "the policy's whole", policy: "limits.timeout=100ms", do: `GET /hang`, want: `timeout final says="the fetch"`},
 	{class: "timeouts", name: "a request can't have a longer one", policy: "limits.timeout=100ms", do: `GET /hang timeout=30s`, want: `timeout`, needs: options},
-	{class: "timeouts", name: "a body that drips dies of the whole", policy: "limits.timeout=200ms", do: `GET /drip`, want: `timeout # gone=1`},
+	{class: "timeouts", name: "a body that drips dies of the whole", policy: "limits.timeout=1s", do: `GET /drip`, want: `timeout # gone=1`},
 	{class: "timeouts", name: "a body that stands still dies of the whole", policy: "limits.timeout=100ms", do: `GET /head`, want: `timeout`},
 	{class: "timeouts", name: "an attempt", do: `GET /hang attempt_timeout=200ms`, want: `timeout says="the attempt" attempts=1`, needs: options},
 	{class: "timeouts", name: "the policy's attempt", policy: "limits.attempt_timeout=100ms", do: `GET /hang`, want: `timeout says="the attempt"`},
-	{class: "timeouts", name: "an attempt is tried again", do: `GET /hang/1/echo attempt_timeout=400ms retry=2`, want: `200 attempts=2 # gone=1`, needs: options},
-	{class: "timeouts", name: "read, before the head", policy: "limits.read_timeout=100ms", do: `GET /hang`, want: `read_timeout retryable # gone=1`},
+	{class: "timeouts", name: "an attempt is tried again", do: `GET /hang/1/echo attempt_timeout=1s retry=2`, want: `200 attempts=2 # gone=1`, needs: options},
+	{class: "timeouts", name: "read, before the head", policy: "limits.read_timeout=500ms", do: `GET /hang`, want: `read_timeout retryable # gone=1`},
 	{class: "timeouts", name: "read, in the body", policy: "limits.read_timeout=100ms", do: `GET /head`, want: `read_timeout retryable`},
 	{class: "timeouts", name: "read, of a POST", policy: "limits.read_timeout=100ms", do: `POST /hang body=x`, want: `read_timeout final`},
-	{class: "timeouts", name: "read, tried again", policy: "limits.read_timeout=400ms retry.attempts=2", do: `GET /hang/1/echo`, want: `200 attempts=2`},
+	{class: "timeouts", name: "read, tried again", policy: "limits.read_timeout=1s retry.attempts=2", do: `GET /hang/1/echo`, want: `200 attempts=2`},
 	{class: "timeouts", name: "a body that moves has no read timeout", policy: "limits.read_timeout=1s limits.response_bytes=50", do: `GET /drip`, want: `response_too_large`},
 	{class: "timeouts", name: "write", policy: "limits.write_timeout=150ms limits.request_bytes=16MiB", do: `POST /deaf body=*15000000`, want: `write_timeout final`, needs: large,
 		wires: "HTTP/1.1, HTTP/1.1 over TLS, HTTP/2"},
@@ -20,8 +20,10 @@ var timeoutCases = []testCase{
 		wires: "HTTP/1.1 over TLS, HTTP/2, HTTP/2 by proxy"},
 	{class: "timeouts", name: "a silent server is no connect timeout", policy: "limits.connect_timeout=2s limits.read_timeout=100ms", do: `GET {silent}/`, want: `read_timeout # requests=1 seen=0`,
 		wires: "HTTP/1.1, HTTP/1.1 by proxy"},
-	{class: "timeouts", name: "pool", policy: "limits.concurrency=1 limits.pool_timeout=100ms", do: `all_settled: GET /hang timeout=400ms *2`, want: `timeout/pool_timeout *2 # requests=1 gone=1`, needs: groups},
-	{class: "timeouts", name: "waiting for a slot counts for the whole", policy: "limits.concurrency=1", do: `all_settled: GET /hang timeout=150ms *2`, want: `timeout *2`, needs: groups},
+	{class: "timeouts", name: "pool", policy: "limits.concurrency=1 limits.pool_timeout=100ms", do: `race: GET /hang timeout=30s *2`,
+		want: `pool_timeout/cancelled *2 # requests=1`, needs: groups},
+	{class: "timeouts", name: "waiting for a slot counts for the whole", policy: "limits.concurrency=1", do: `race: GET /hang timeout=30s | GET /hang timeout=200ms`,
+		want: `cancelled | timeout # requests=1`, needs: groups},
 }
 
 var retryCases = []testCase{
@@ -56,7 +58,7 @@ var retryCases = []testCase{
 	{class: "retries", name: "Retry-After as a date", do: `GET "/fail/1/503/echo?set=retry-after:Sun, 06 Nov 1994 08:49:37 GMT" retry=2 backoff=30s`, want: `200 attempts=2`, needs: options},
 	{class: "retries", name: "Retry-After past the time that is left", do: `GET /fail/1/503/echo?set=retry-after:120 retry=2`, want: `503 attempts=1`, needs: options},
 	{class: "retries", name: "Retry-After that can't be read", do: `GET /fail/1/503/echo?set=retry-after:soon retry=2`, want: `200 attempts=2`, needs: options},
-	{class: "retries", name: "a back-off past the time that is left", do: `GET /hang/1/echo retry=2 backoff=1ns timeout=200ms`, want: `timeout attempts=1`, needs: options},
+	{class: "retries", name: "none once the whole is over", do: `GET /hang/1/echo retry=2 backoff=1ns timeout=200ms`, want: `timeout attempts=1`, needs: options},
 	{class: "retries", name: "of a hop", do: `GET /to/302/fail/1/503/echo retry=2`, want: `200 attempts=2 redirected # requests=3`, needs: options},
 	{class: "retries", name: "before a redirect", do: `GET /fail/1/503/to/302/echo retry=2`, want: `200 attempts=2 redirected # requests=3`, needs: options},
 	{class: "retries", name: "no more than the origin's budget", policy: `operator.upstreams.retry_budget={"percent":0,"minimum":1}`, do: `GET /fail/9/503/echo retry=5`, want: `503 attempts=2 # requests=2`, needs: options},

@@ -21,7 +21,8 @@
 //
 // The same, with an outcome for each fetch: a status or a code (both, with http_status; several codes, with slashes between, of which any will do), then maybe a body in quotes, part of one (~"text"), a
 // field of the response (name:value, or -name for none), attempts=2, redirected or direct, at=/path, retryable or final. After # stand the facts about the
-// whole: requests= and bytes= that were charged, seen= by upstreams, gone= of those that upstreams saw cancelled, cache= and hops= of the last fetch.
+// whole: requests= and bytes= that were charged, seen= by upstreams, gone= of those that upstreams saw cancelled, most= at once at the most, cache= and hops= of
+// the last fetch.
 //
 // Every case is held to some things beside: what was charged is what upstreams have seen, unless the facts say otherwise; every exchange is on record; what
 // the policy denies is never connected to.
@@ -100,6 +101,10 @@ const patience = time.Minute
 
 // Run runs all cases that make sense for a target, over the wires named, or over all.
 func Run(t *testing.T, target Target, over ...string) {
+	checkNames(t, over)
+	for _, c := range cases() {
+		checkNames(t, c.over())
+	}
 	for _, w := range wires {
 		if len(over) > 0 && !slices.Contains(over, w.name) {
 			continue
@@ -118,6 +123,15 @@ func Run(t *testing.T, target Target, over ...string) {
 	}
 }
 
+// checkNames wants wires to be there.
+func checkNames(t *testing.T, names []string) {
+	for _, name := range names {
+		if !slices.ContainsFunc(wires, func(w wire) bool { return w.name == name }) {
+			t.Fatalf("there is no wire %q", name)
+		}
+	}
+}
+
 func cases() []testCase {
 	var all []testCase
 	for _, table := range [][]testCase{
@@ -129,9 +143,17 @@ func cases() []testCase {
 	return all
 }
 
+// over is the names of the wires; none: all.
+func (c *testCase) over() []string {
+	if c.wires == "" {
+		return nil
+	}
+	return strings.Split(c.wires, ", ")
+}
+
 // fits tells whether a case makes sense for a target over a wire.
 func (c *testCase) fits(target Target, w wire) bool {
-	if c.wires != "" && !slices.Contains(strings.Split(c.wires, ", "), w.name) {
+	if c.wires != "" && !slices.Contains(c.over(), w.name) {
 		return false
 	}
 	n := c.needs

@@ -38,14 +38,14 @@ var wires = []wire{
 	{name: "HTTP/2 by proxy", secure: true, h2: true, proxy: true},
 }
 
-// network is what a case's fetches may meet. Its names all lead to 127.0.0.1, but for none.test, which there isn't:
+// network is what a case's fetches may meet. Its names all lead to 127.0.0.1, but for dead.test and for none.test, which there isn't:
 //
 //	{up}      the upstream; {sub} and {get}, {v1}, {public} are other names of it: below its own, under a rule for GET and HEAD, under one for
 //	          the path /v1, and under one without `private`
 //	{other}   another upstream like it, on a port of its own; {plain} is one without TLS
 //	{UP}      the upstream in capitals; {user} has credentials in it; {literal} is its address, without `private`
 //	{denied}  a server that no rule allows
-//	{dead}    a port where nothing listens; {silent} is one where nobody speaks
+//	{dead}    an address where nothing listens; {silent} is a port where nobody speaks
 type network struct {
 	wire    wire
 	up      *upstream
@@ -84,7 +84,7 @@ func newNetwork(t testing.TB, w wire) *network {
 		io.Copy(io.Discard, c)
 		c.Close()
 	})
-	n.origins["dead"] = scheme + "://dead.test:" + deadPort(t)
+	n.origins["dead"] = scheme + "://dead.test:" + n.up.port // on another address
 	return n
 }
 
@@ -106,6 +106,14 @@ func (n *network) seen() (total int) {
 	return total
 }
 
+// most is how many requests upstreams had at once.
+func (n *network) most() (most int) {
+	for _, u := range n.upstreams() {
+		most = max(most, int(u.most.Load()))
+	}
+	return most
+}
+
 // gone is how many requests were given up while upstreams let them wait.
 func (n *network) gone() (total int) {
 	for _, u := range n.upstreams() {
@@ -118,6 +126,9 @@ func (n *network) gone() (total int) {
 func (n *network) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	if strings.HasPrefix(host, "none.") {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	if host == "dead.test" {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.2")}, nil
 	}
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 }
@@ -158,15 +169,6 @@ func listen(t testing.TB, handle func(net.Conn)) string {
 func port(l net.Listener) string {
 	_, p, _ := net.SplitHostPort(l.Addr().String())
 	return p
-}
-
-func deadPort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return port(l)
 }
 
 // tunnel is a proxy that understands CONNECT.

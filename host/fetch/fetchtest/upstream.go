@@ -31,7 +31,7 @@ import (
 //	/drip              answers with a body that goes on for ever, a byte at a time
 //	/deaf              doesn't read the request's body, and lets wait
 //	/met/2/x           as /x, once two requests hang
-//	/after/20ms/x      as /x, after that time
+//	/after/20ms/x      as /x, after that time; /v1/x is as /x too
 //
 // Anywhere, ?set=name:value is a field of the answer.
 type upstream struct {
@@ -39,6 +39,8 @@ type upstream struct {
 	seen  atomic.Int32 // requests
 	gone  atomic.Int32 // requests that were given up while they waited
 	hangs atomic.Int32 // requests that wait, or did
+	now   atomic.Int32 // requests at the moment
+	most  atomic.Int32 // requests at once, so far
 	quit  chan struct{}
 
 	mu     sync.Mutex
@@ -60,6 +62,10 @@ func newUpstream(t testing.TB, w wire) *upstream {
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.seen.Add(1)
+	now := u.now.Add(1)
+	defer u.now.Add(-1)
+	for most := u.most.Load(); now > most && !u.most.CompareAndSwap(most, now); most = u.most.Load() {
+	}
 	for _, line := range query(r, "set") {
 		name, value, _ := strings.Cut(line, ":")
 		w.Header()[http.CanonicalHeaderKey(name)] = append(w.Header()[http.CanonicalHeaderKey(name)], value)
@@ -87,6 +93,8 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, path string) {
 			return
 		}
 		u.serve(w, r, then)
+	case "v1":
+		u.serve(w, r, rest)
 	case "late":
 		if u.count(r.URL.Path) > 1 {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -24,7 +24,7 @@ type want struct {
 	words  []string
 }
 
-var factNames = []string{"requests", "bytes", "seen", "gone", "cache", "hops"}
+var factNames = []string{"requests", "bytes", "seen", "gone", "cache", "hops", "most"}
 
 func parseWanted(text string) (*wanted, error) {
 	w := &wanted{facts: map[string]string{}}
@@ -203,6 +203,9 @@ func (w *wanted) compareFacts(got Outcome, n *network) (wrong []string) {
 	} else if !settles(func() bool { return n.seen() == got.Usage.Requests || got.cutOff() && n.seen() < got.Usage.Requests }) {
 		wrong = append(wrong, fmt.Sprintf("upstreams have seen %d, and %d were charged", n.seen(), got.Usage.Requests))
 	}
+	if most, ok := w.facts["most"]; ok && n.most() > number(most) {
+		wrong = append(wrong, fmt.Sprintf("upstreams had %d at once", n.most()))
+	}
 	if gone, ok := w.facts["gone"]; ok && !settles(func() bool { return strconv.Itoa(n.gone()) == gone }) {
 		wrong = append(wrong, fmt.Sprintf("upstreams saw %d cancelled", n.gone()))
 	}
@@ -226,8 +229,9 @@ func always(got Outcome, n *network) (wrong []string) {
 	if n.denied.Load() > 0 {
 		wrong = append(wrong, "the origin that no rule allows was connected to")
 	}
-	sent := 0
+	sent, revalidated := 0, false
 	for i, r := range got.Records {
+		revalidated = revalidated || r.Cache == fetch.CacheStale
 		if r.State < fetch.Fulfilled {
 			wrong = append(wrong, fmt.Sprintf("record %d is %s", i, r.State))
 		}
@@ -239,6 +243,9 @@ func always(got Outcome, n *network) (wrong []string) {
 	}
 	if sent > got.Usage.Requests {
 		wrong = append(wrong, fmt.Sprintf("%d requests are on record, and %d charged", sent, got.Usage.Requests))
+	}
+	if n.seen() > sent && !revalidated { // a revalidation that nobody waits for is on another record
+		wrong = append(wrong, fmt.Sprintf("%d requests are on record, and upstreams have seen %d", sent, n.seen()))
 	}
 	return wrong
 }
@@ -263,7 +270,7 @@ func tell(got Outcome, n *network) string {
 		}
 		steps = append(steps, strings.Join(members, " | "))
 	}
-	line := fmt.Sprintf("%s # requests=%d bytes=%d seen=%d gone=%d", strings.Join(steps, " ; "), got.Usage.Requests, got.Usage.Bytes, n.seen(), n.gone())
+	line := fmt.Sprintf("%s # requests=%d bytes=%d seen=%d gone=%d most=%d", strings.Join(steps, " ; "), got.Usage.Requests, got.Usage.Bytes, n.seen(), n.gone(), n.most())
 	if len(got.Records) > 0 {
 		last := got.Records[len(got.Records)-1]
 		line += fmt.Sprintf(" cache=%s hops=%d", last.Cache, last.Hops)

@@ -16,15 +16,17 @@ func TestDisguise(t *testing.T) {
 	for want, paths := range map[string][]string{
 		"": {
 			"/", "/a.b", "/.a/..b/...", "/a;v=1/b;c", "/;/..a;", "/%20%C3%A9", "/50%25", "/50%2525", "/%zz%", "/%2", "/a%u00", "/%u12g4",
-			"/%25c0%25af", "/%253b", "/100%25ba", "/%E2%88%95%EF%BC%8F", "/%3b/%3B", "/%F4%8F%BF%BF", "/a%0d%0a", "/2f2e5c",
+			"/%253b", "/..a%20", "/a..%3f", "/a%3fb%23", "/100%25ba", "/%E2%88%95%EF%BC%8F", "/%3b/%3B", "/%F4%8F%BF%BF", "/a%0d%0a", "/2f2e5c",
 		},
 		"an encoded slash, backslash or dot": {"/%2f", "/a%2Fb", "/%5c", "/%5C", "/%2e", "/a%2Eb", "/%252f%2f", "/%%2e", "/..;/%2e"},
 		"a slash, backslash or dot that is encoded twice": {
 			"/%252f", "/%252F", "/%255c", "/%252e%252e/x", "/%25252e", "/%25%32%65", "/%%32%65", "/%252%65", "/%%32f", "/%25%35%43",
 		},
-		"parameters on a dot segment":                 {"/..;/x", "/..;", "/.;/", "/..;a=b;c/x", "/a/..;/..;/x", "/..%3b/x", "/..%3B.%3b", "/..%253b"},
-		"an encoded NUL":                              {"/%00", "/..%00/x", "/a%2500", "/%u0%%30%30"},
-		"percent-encoded bytes that are not UTF-8":    {"/%c0%af", "/%c0%ae%C0%AE", "/%c1%9c", "/%e0%80%af", "/%f0%80%80%ae", "/%fc%80%80%80%80%af", "/%e9", "/%ed%a0%80", "/%c0.", "/%ff", "/%C3"},
+		"a dot segment with more behind it": {
+			"/..;/x", "/..;", "/.;/", "/..;a=b;c/x", "/a/..;/..;/x", "/..%3b/x", "/..%3B.%3b", "/..%253b", "/..%3f/x", "/..%23", "/..%253f", "/..%20/", "/.%09/x",
+		},
+		"an encoded NUL": {"/%00", "/..%00/x", "/a%2500", "/%u0%%30%30"},
+		"percent-encoded bytes that are not UTF-8":    {"/%25c0%25af", "/..%25c0%25afx", "/%25e0%2580%25af", "/%c0%af", "/%c0%ae%C0%AE", "/%c1%9c", "/%e0%80%af", "/%f0%80%80%ae", "/%fc%80%80%80%80%af", "/%e9", "/%ed%a0%80", "/%c0.", "/%ff", "/%C3"},
 		"an escape of the form %uXXXX":                {"/%u002e%u002e/", "/%U002F", "/%u2215", "/%uff0e", "/%25u002e"},
 		"text that is percent-encoded too many times": {"/%25252525", "/" + strings.Repeat("%25", 3) + strings.Repeat("25", 100)},
 	} {
@@ -65,8 +67,8 @@ func reads(text string, decodings int, parameters bool) string {
 	text = strings.ReplaceAll(text, `\`, "/")
 	segments := strings.Split(text, "/")
 	for i := range segments {
-		if parameters {
-			segments[i], _, _ = strings.Cut(segments[i], ";")
+		if end := strings.IndexAny(segments[i], ";?# \t"); parameters && end >= 0 {
+			segments[i] = segments[i][:end]
 		}
 	}
 	return path.Clean("/" + strings.Join(segments, "/"))
