@@ -118,8 +118,8 @@ func test(t *testing.T, overlay, tests string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=100s", "-vet=off", "-overlay="+overlay, "-run", tests, ".", "./policy", "./upstream", "./cache")
-	cmd.Env = append(os.Environ(), "SORTIE_MUTANTS=")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=150s", "-vet=off", "-overlay="+overlay, "-run", tests, ".", "./policy", "./upstream", "./cache")
+	cmd.Env = append(os.Environ(), "SORTIE_MUTANTS=", "SORTIE_SETTLING=1s")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

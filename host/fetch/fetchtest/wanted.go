@@ -2,9 +2,11 @@ package fetchtest
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sortie-run/sortie/host/fetch"
@@ -250,9 +252,17 @@ func always(got Outcome, n *network) (wrong []string) {
 	return wrong
 }
 
+// settling is how long upstreams have to notice something: SORTIE_SETTLING, else 10 s, which only a case that fails ever spends.
+var settling = sync.OnceValue(func() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("SORTIE_SETTLING")); err == nil {
+		return d
+	}
+	return 10 * time.Second
+})
+
 // settles waits for a condition.
 func settles(ok func() bool) bool {
-	for deadline := time.Now().Add(patience / 6); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(settling()); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return false
 		}
