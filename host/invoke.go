@@ -29,6 +29,7 @@ func (p *Plugin) Invoke(ctx context.Context, req *Request) (*Response, *Report, 
 	resp, err := p.invoke(ctx, req, arrived, report)
 	report.Total = time.Since(arrived)
 	if err != nil {
+		err.Detail = p.client.Redact(err.Detail) // the plugin's own words, maybe
 		report.Code, report.Status, report.Detail = err.Code, err.Status, err.Detail
 		return nil, report, err
 	}

@@ -114,7 +114,7 @@ func (r *Report) account(p *Plugin, run *run) {
 	r.Fetches = call.Session.Records()
 	r.Fetch = underWay(r.Fetches)
 	for _, l := range call.Log.Lines() {
-		r.Logs = append(r.Logs, LogLine{l.Time, strings.ToLower(l.Level.String()), l.Message})
+		r.Logs = append(r.Logs, LogLine{l.Time, strings.ToLower(l.Level.String()), p.client.Redact(l.Message)})
 	}
 	u := call.Session.Usage()
 	var output int64

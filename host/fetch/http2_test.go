@@ -281,3 +281,24 @@ func TestFullHTTP2Connection(t *testing.T) {
 		}
 	}
 }
+
+// TestAStreamTooMany: what a connection that was in use refuses in the words for a stream too many is sent once more.
+func TestAStreamTooMany(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	url, roots := serveFrames(t, func(f *http2.Framer, frame http2.Frame) bool {
+		if _, ok := frame.(*http2.HeadersFrame); ok {
+			if stream := frame.Header().StreamID; n.Add(1) == 2 {
+				f.WriteRSTStream(stream, http2.ErrCodeProtocol)
+			} else {
+				head(f, stream, status204, true)
+			}
+		}
+		return true
+	})
+	b := open(t, fetch.Config{TLS: roots}, loopback())
+	wantOK(t, b.do(&fetch.Request{URL: url}))
+	if resp := wantOK(t, b.do(&fetch.Request{URL: url})); resp.Attempts != 2 || b.session.Usage().Requests != 3 || n.Load() != 3 {
+		t.Errorf("%d attempts, %+v, the upstream saw %d", resp.Attempts, b.session.Usage(), n.Load())
+	}
+}

@@ -24,14 +24,14 @@ func TestMutants(t *testing.T) {
 		{"credentials stay with their origin", "redirect.go", "if !sameCredentials(h.url, u) {", "if false {", matrix},
 		{"redirects are counted", "redirect.go", "f.hops >= most", "f.hops > most", matrix},
 		{"a 303 drops the body", "redirect.go", "method, body, upload = http.MethodGet, nil, nil", "method = http.MethodGet", matrix},
-		{"what described the body goes with it", "redirect.go", `return strings.HasPrefix(name, "Content-") })`, `return false })`, matrix},
+		{"what described the body goes with it", "redirect.go", `strings.HasPrefix(name, "Content-")`, `strings.HasPrefix(name, "Nothing-")`, matrix},
 		{"userinfo is refused", "policy/url.go", "if hasUserinfo(text, false) {", "if false {", matrix},
 		{"hidden paths satisfy no path rule", "policy/rule.go", `u.disguise != "" || !strings.HasPrefix`, `!strings.HasPrefix`, matrix},
 		{"requests are charged", "budget.go", "if used >= b.maxRequests {", "if false {", matrix},
 		{"bytes are charged", "budget.go", "used > b.maxBytes {\n\t\tb.bytes.Add(-n)", "false {\n\t\tb.bytes.Add(-n)", matrix},
 		{"response_bytes is metered", "body.go", "s.total > most {", "false {", matrix},
 		{"encoded bytes are bounded", "decode.go", "left: allowance}", "left: 1 << 60}", "Endless"},
-		{"a coding's error is for good", "decode.go", "\ts.err = err\n\treturn n, err", "\treturn n, err", "Stacked|Stacks|Decode|Corrupt"},
+		{"a coding's error is for good", "decode.go", "\ts.err = err\n\treturn n, err", "\treturn n, err", matrix},
 		{"the host's fields are dropped", "header.go", "if hostOwned(name) {", "if false {", matrix},
 		{"values have no line breaks", "header.go", "if !httpguts.ValidHeaderFieldValue(value) {", "if false {", matrix},
 		{"only idempotent requests are repeated", "exchange.go", "return failure.Idempotent(h.method) || hasIdempotencyKey(h.header)", "return true", matrix},
@@ -39,7 +39,7 @@ func TestMutants(t *testing.T) {
 		{"a body that was taken back isn't read", "upload.go", "!s.state.CompareAndSwap(unread, begun) && s.state.Load() != begun || ", "", "Upload"},
 		{"a refused request isn't sent for ever", "exchange.go", "if n <= maxUnprocessed {", "if true {", "RefusedForEver"},
 		{"a replay is paid for", "exchange.go", "\tx.again()\n", "", "Refused"},
-		{"a full connection isn't the end", "exchange.go", "case x.stale(fail) || x.overfull(fail):", "case x.stale(fail):", "FullHTTP2"},
+		{"a full connection isn't the end", "exchange.go", "case x.stale(fail) || x.overfull(fail):", "case x.stale(fail):", "StreamTooMany"},
 		{"what goes out is on record", "trace.go", "if !e.kept || f.session.traces.Add(1) > maxRecords {", "if true {", matrix},
 		{"an end that we caused is none", "body.go", "return body, stopped(x.ctx)", "return body, nil", "AnEnd"},
 		{"nor is it a stream's", "stream.go", "s.end(stopped(s.exchange.ctx), io.EOF)", "s.end(nil, io.EOF)", "AnEnd"},
@@ -70,7 +70,7 @@ func TestMutants(t *testing.T) {
 			}
 		}
 		t.Run(m.name, func(t *testing.T) {
-			mutate(t, m.file, m.guard, m.instead, m.tests, strings.HasPrefix(m.name, "slots") || strings.Contains(m.name, "slots back"))
+			mutate(t, m.file, m.guard, m.instead, m.tests, strings.Contains(m.name, "slots") || strings.Contains(m.name, "metered"))
 		})
 	}
 }
@@ -108,7 +108,7 @@ func mutate(t *testing.T, file, guard, instead, tests string, hangs bool) {
 		t.Error("nothing fails without it")
 	case strings.Contains(out, "[build failed]"):
 		t.Errorf("it doesn't compile: %s", out)
-	case !strings.Contains(out, "--- FAIL") && !(hangs && strings.Contains(out, "test timed out")):
+	case !strings.Contains(out, "--- FAIL") && (!hangs || !strings.Contains(out, "test timed out")):
 		t.Errorf("no test failed: %s", out)
 	}
 }

@@ -94,7 +94,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Exchanges []Exchange `json:"exchanges"`
 	}{
 		r.Method, r.URL, r.State.String(), r.Status, r.Code, r.Message, r.Rule, r.Attempts, r.Hops, r.Bytes, r.Cache,
-		milliseconds(r.Start), milliseconds(r.Elapsed), r.Exchanges,
+		milliseconds(r.Start), milliseconds(r.Elapsed), append([]Exchange{}, r.Exchanges...), // [] if there are none
 	})
 }
 

@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,7 +36,7 @@ func TestAnEndWeCausedIsNone(t *testing.T) {
 		res := b.do(&fetch.Request{URL: s.URL, Timeout: 5 * time.Millisecond, Stream: i > 50})
 		if res.Response != nil && res.Response.Stream {
 			_, err := io.ReadAll(res.Response.BodyReader)
-			e, ok := err.(*fetch.Error)
+			e, ok := errors.AsType[*fetch.Error](err)
 			if !ok {
 				t.Fatalf("a stream that was cut off ended with %v", err)
 			}
@@ -71,7 +72,8 @@ func TestUnreadUploadIsSentAgain(t *testing.T) {
 			body := strings.Repeat("x", 1000)
 			res := b.do(&fetch.Request{Method: "PUT", URL: url, BodyReader: io.NopCloser(strings.NewReader(body)), Retry: &fetch.Retry{Attempts: 2, Backoff: 1, MaxBackoff: 1}})
 			resp := wantOK(t, res)
-			if !(resp.Status == 503 && resp.Attempts == 1 || resp.Status == 200 && resp.Attempts == 2 && string(resp.Body) == body) {
+			once, twice := resp.Status == 503 && resp.Attempts == 1, resp.Status == 200 && resp.Attempts == 2 && string(resp.Body) == body
+			if !once && !twice {
 				t.Fatalf("%s: status %d after %d attempts, %d bytes", protocol, resp.Status, resp.Attempts, len(resp.Body))
 			}
 		}

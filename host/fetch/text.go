@@ -12,12 +12,7 @@ import (
 func quote(text string) string { return `"` + bounded(text, maxQuoted) + `"` }
 
 // foreign makes an upstream's text fit for a message. It may echo a secret, which has to go before the text is cut.
-func (c *Client) foreign(text string) string {
-	if c.redactor != nil {
-		text = c.redactor.Replace(text)
-	}
-	return bounded(text, maxQuoted)
-}
+func (c *Client) foreign(text string) string { return bounded(c.Redact(text), maxQuoted) }
 
 // bounded replaces what isn't printable and cuts text to at most limit bytes.
 func bounded(text string, limit int) string {
@@ -60,10 +55,14 @@ func redactor(secrets []secret) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// clean is the last thing that happens to a message.
-func (c *Client) clean(message string) string {
-	if c.redactor != nil {
-		message = c.redactor.Replace(message)
+// Redact replaces the client's secrets in a text that others will see. An upstream may send one back, and what the guest makes of that is its
+// own: a line of its log, say.
+func (c *Client) Redact(text string) string {
+	if c.redactor == nil {
+		return text
 	}
-	return bounded(message, maxMessage)
+	return c.redactor.Replace(text)
 }
+
+// clean is the last thing that happens to a message.
+func (c *Client) clean(message string) string { return bounded(c.Redact(message), maxMessage) }

@@ -220,8 +220,8 @@ func (c *Client) redacted(header http.Header) []Field {
 		for _, v := range values {
 			if hidden {
 				v = redactedText
-			} else if c.redactor != nil {
-				v = c.redactor.Replace(v)
+			} else {
+				v = c.Redact(v)
 			}
 			fields = append(fields, Field{lowerName(name), v})
 		}
@@ -248,10 +248,7 @@ func (c *Client) hides(name string) bool {
 // may hold a secret.
 func (c *Client) cleanURL(url string) string {
 	url = withoutUserinfo(url)
-	if c.redactor != nil {
-		url = c.redactor.Replace(url)
-	}
-	return bounded(url, maxRecordURL)
+	return bounded(c.Redact(url), maxRecordURL)
 }
 
 // withoutUserinfo replaces what stands in front of an @ in a URL's authority, wherever a browser would see one: behind any number of slashes

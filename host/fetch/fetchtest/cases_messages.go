@@ -65,6 +65,7 @@ var urlCases = []testCase{
 	{class: "URLs", name: "an empty path is /", do: `GET {up}?show=host`, want: `200 "GET /\nhost: up.test"`},
 	{class: "URLs", name: "the host in capitals", do: `GET {UP}/echo?show=host`, want: `200 "GET /echo\nhost: up.test"`},
 	{class: "URLs", name: "userinfo", do: `GET {user}/echo`, want: `invalid_url final # requests=0`},
+	{class: "URLs", name: "empty userinfo", do: `GET {at}/echo`, want: `invalid_url # requests=0`},
 	{class: "URLs", name: "no scheme", do: `GET up.test/echo`, want: `invalid_url # requests=0`},
 	{class: "URLs", name: "no port that is one", do: `GET http://up.test:99999/echo`, want: `invalid_url # requests=0`},
 	{class: "URLs", name: "no address that is one", do: `GET http://999.1.1.1/echo`, want: `invalid_url # requests=0`},

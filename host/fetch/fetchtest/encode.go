@@ -68,7 +68,9 @@ func encode(name string, data []byte) []byte {
 	default:
 		return data
 	}
-	w.Write(data)
+	if _, err := w.Write(data); err != nil { // to memory
+		panic(err)
+	}
 	w.Close()
 	return b.Bytes()
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -43,7 +44,7 @@ var wires = []wire{
 //	{up}      the upstream; {sub} and {get}, {v1}, {public} are other names of it: below its own, under a rule for GET and HEAD, under one for
 //	          the path /v1, and under one without `private`
 //	{other}   another upstream like it, on a port of its own; {plain} is one without TLS
-//	{UP}      the upstream in capitals; {user} has credentials in it; {literal} is its address, without `private`
+//	{UP}      the upstream in capitals; {user} has credentials in it, {at} the sign for them; {literal} is its address, without `private`
 //	{denied}  a server that no rule allows
 //	{dead}    an address where nothing listens; {silent} is a port where nobody speaks
 type network struct {
@@ -73,6 +74,7 @@ func newNetwork(t testing.TB, w wire) *network {
 	}
 	n.origins["UP"] = strings.ToUpper(n.origins["up"])
 	n.origins["user"] = scheme + "://user:password@up.test:" + n.up.port
+	n.origins["at"] = scheme + "://@up.test:" + n.up.port
 	n.origins["other-authority"] = "other.test:" + n.other.port
 	n.origins["other"] = scheme + "://other.test:" + n.other.port
 	n.origins["plain"] = "http://plain.test:" + n.plain.port
@@ -187,11 +189,11 @@ func tunnel(c net.Conn) {
 	address, _, _ := strings.Cut(target, " ")
 	to, err := net.Dial("tcp", address)
 	if err != nil {
-		io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+		fmt.Fprint(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
 	defer to.Close()
-	io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+	fmt.Fprint(c, "HTTP/1.1 200 OK\r\n\r\n")
 	done := make(chan struct{})
 	go func() {
 		io.Copy(to, c)

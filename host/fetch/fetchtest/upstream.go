@@ -89,7 +89,7 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, path string) {
 		if u.count(r.URL.Path) <= number(first) {
 			io.Copy(io.Discard, r.Body)
 			w.WriteHeader(number(status))
-			io.WriteString(w, status)
+			fmt.Fprint(w, status)
 			return
 		}
 		u.serve(w, r, then)
@@ -132,7 +132,7 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request, word, rest str
 		fmt.Fprint(w, u.count(r.URL.Path))
 	case "status":
 		w.WriteHeader(number(rest))
-		io.WriteString(w, rest)
+		fmt.Fprint(w, rest)
 	case "to":
 		redirect(w, r, rest)
 	case "loop":
@@ -140,10 +140,10 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request, word, rest str
 		w.WriteHeader(http.StatusFound)
 	case "bytes":
 		w.Header().Set("Content-Length", rest)
-		io.CopyN(w, zeros{}, int64(number(rest)))
+		zeros(w, number(rest))
 	case "chunks":
 		flush(w)
-		io.CopyN(w, zeros{}, int64(number(rest)))
+		zeros(w, number(rest))
 	case "enc":
 		encodedBody(w, r, rest)
 	case "fields":
@@ -159,7 +159,7 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request, word, rest str
 		fmt.Fprint(w, u.count(r.URL.Path))
 	case "head", "cut":
 		w.Header().Set("Content-Length", "100")
-		io.WriteString(w, "begun")
+		fmt.Fprint(w, "begun")
 		flush(w)
 		if word == "cut" {
 			panic(http.ErrAbortHandler)
@@ -193,7 +193,7 @@ func (u *upstream) echo(w http.ResponseWriter, r *http.Request) {
 	if body, err := io.ReadAll(r.Body); err == nil && len(body) > 0 {
 		text += "\n" + string(body)
 	}
-	io.WriteString(w, text)
+	fmt.Fprint(w, text)
 }
 
 // count counts what is asked for a path.
@@ -215,7 +215,7 @@ func (u *upstream) hang(r *http.Request) {
 
 func (u *upstream) drip(w http.ResponseWriter, r *http.Request) {
 	for {
-		io.WriteString(w, "x")
+		fmt.Fprint(w, "x")
 		flush(w)
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -241,7 +241,7 @@ func redirect(w http.ResponseWriter, r *http.Request, rest string) {
 		w.Header().Add("Location", l)
 	}
 	w.WriteHeader(number(status))
-	io.WriteString(w, "elsewhere")
+	fmt.Fprint(w, "elsewhere")
 }
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
@@ -265,10 +265,12 @@ func number(text string) int {
 	return n
 }
 
-// zeros is no end of them.
-type zeros struct{}
+// zeros writes so many of them, as far as anybody wants them.
+func zeros(w io.Writer, n int) { io.Copy(w, io.LimitReader(endless{}, int64(n))) }
 
-func (zeros) Read(p []byte) (int, error) {
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = '0'
 	}

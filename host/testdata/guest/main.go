@@ -37,6 +37,15 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		return sortie.Text(strconv.Itoa(calls)), nil
 	case "/fetch":
 		return fetch(ctx, q)
+	case "/tell": // what an upstream says, in all the ways there are
+		resp, err := sortie.Get(ctx, q.Get("url"))
+		if err != nil {
+			return nil, err
+		}
+		sortie.Log.Warn("it says " + resp.Text())
+		fmt.Println("it says", resp.Text())
+		_, err = sortie.Get(ctx, q.Get("url")+"&"+resp.Text())
+		return nil, fmt.Errorf("it says %s: %v", resp.Text(), err)
 	case "/group":
 		return group(ctx, q)
 	case "/goroutines":

@@ -1,0 +1,71 @@
+package host_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/sortie-run/sortie/host"
+	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/hosttest"
+	"github.com/sortie-run/sortie/host/manifest"
+)
+
+// TestEchoedSecretsAreRedacted: an upstream that sends the secret back makes the plugin a party to it, but none of those who read what the
+// host has on record, or the invocation's error.
+func TestEchoedSecretsAreRedacted(t *testing.T) {
+	t.Parallel()
+	const secret = "s3cr3t-of-the-operator"
+	var told int
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told++
+		w.Header().Set("X-Echo", r.Header.Get("X-Key"))
+		io.WriteString(w, r.Header.Get("X-Key"))
+	}))
+	t.Cleanup(up.Close)
+	op, err := manifest.ParseOperator([]byte(`
+private: ["http://127.0.0.1:*"]
+secrets: {KEY: {env: KEY, allow: ["http://127.0.0.1:*"], plugins: ["*"]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := fetch.New(fetch.Config{})
+	t.Cleanup(engine.Close)
+	rt, err := host.New(t.Context(), host.Config{Engine: engine, Operator: op, Secrets: map[string]string{"KEY": secret}, CacheDir: cacheDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rt.Close(context.Background()) })
+	m, _, err := op.Manifest([]byte("name: guest\n" + allowLoopback + "secrets: [{name: KEY, header: X-Key, format: '{secret}'}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := rt.Load(t.Context(), host.Source{Name: "guest", Version: 1, Wasm: hosttest.Build(t, guestDir), Manifest: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, report, err := try(p, "", "/tell", "url", up.URL+"/?q")
+	if err == nil || told != 2 {
+		t.Fatalf("error %v, %d requests", err, told)
+	}
+	text, jsonErr := json.Marshal(report)
+	if jsonErr != nil {
+		t.Fatal(jsonErr)
+	}
+	for what, text := range map[string]string{"the report": string(text), "the error": err.Error()} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s: %s", what, text)
+		}
+		if !strings.Contains(text, "it says [secret]") {
+			t.Errorf("%s doesn't show what was left out: %s", what, text)
+		}
+	}
+	if n := strings.Count(string(text), "it says [secret]"); n != 3 { // logged, printed, and the error
+		t.Errorf("%d times in %s", n, text)
+	}
+}
