@@ -13,11 +13,16 @@ import (
 	"github.com/sortie-run/sortie/host/fetch"
 )
 
-// deliver sends the plugin's response to the client.
-func (s *Server) deliver(c echo.Context, name string, r *host.Response) error {
+// deliverable tells whether a plugin's response can be an answer.
+func deliverable(r *host.Response) error {
 	if r.Status < 200 || r.Status > 599 {
 		return host.NewError(host.CodePluginError, "The plugin answered with status %d, which isn't one.", r.Status)
 	}
+	return nil
+}
+
+// deliver sends the plugin's response to the client.
+func (s *Server) deliver(c echo.Context, name string, r *host.Response) error {
 	w := c.Response()
 	setHeader(w.Header(), name, r.Header)
 	body := r.Body

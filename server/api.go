@@ -56,6 +56,21 @@ type Version struct {
 	Weight  int       `json:"weight"` // its share of the traffic, in percent
 }
 
+// LogList answers GET /v1/plugins/{name}/logs.
+type LogList struct {
+	Name  string    `json:"name"`
+	Lines []LogLine `json:"lines"` // newest last
+}
+
+// LogLine is an element of LogList, and an event's data where the log is followed.
+type LogLine struct {
+	Time       time.Time `json:"time"`
+	Level      string    `json:"level"` // debug, info, warn, error
+	Message    string    `json:"message"`
+	Invocation string    `json:"invocation"`
+	Version    int       `json:"version"`
+}
+
 // Health answers GET /livez, /healthz and /readyz when all is well; what is wrong is a problem.
 type Health struct {
 	Status string `json:"status"` // "live" or "ready"

@@ -86,5 +86,8 @@ func (r *registry) remove(ctx context.Context, name string) error {
 		return err
 	}
 	r.publish(name, nil)
+	if r.removed != nil {
+		r.removed(name)
+	}
 	return nil
 }

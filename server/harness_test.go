@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeHost struct {
 	invoke func(ctx context.Context, src host.Source, r *host.Request) (*host.Response, error)
 	loads  func(src host.Source) error // before a guest is loaded; nil: nothing
+	record func(*host.Report)          // fills in what the invocation did; nil: nothing
 
 	mu     sync.Mutex
 	loaded map[string]int // how often each module was loaded
@@ -65,8 +66,17 @@ func (f *fakeHost) counts(wasm string) (loaded, open int) {
 }
 
 func (g *fakeGuest) Invoke(ctx context.Context, r *host.Request) (*host.Response, *host.Report, error) {
-	report := &host.Report{ID: r.ID, Plugin: g.src.Name, Version: g.src.Version, Queue: time.Millisecond, Guest: 2 * time.Millisecond}
+	report := &host.Report{
+		ID: r.ID, Plugin: g.src.Name, Version: g.src.Version, Kind: "http", Started: r.Arrived, Method: r.Method, Path: r.Path,
+		Queue: time.Millisecond, Guest: 2 * time.Millisecond,
+	}
 	response, err := g.host.invoke(ctx, g.src, r)
+	if err == nil {
+		report.Status = response.Status
+	}
+	if g.host.record != nil {
+		g.host.record(report)
+	}
 	return response, report, err
 }
 
@@ -103,12 +113,13 @@ type options struct {
 	operator string // sortie.yaml
 	store    store.Store
 	loads    func(src host.Source) error
+	record   func(*host.Report)
 	listener *pipes // nil: a loopback listener
 }
 
 func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request) (*host.Response, error), o options) *testServer {
 	t.Helper()
-	f := &fakeHost{invoke: invoke, loads: o.loads, loaded: map[string]int{}, open: map[string]int{}}
+	f := &fakeHost{invoke: invoke, loads: o.loads, record: o.record, loaded: map[string]int{}, open: map[string]int{}}
 	operator, err := manifest.ParseOperator([]byte(o.operator))
 	if err != nil {
 		t.Fatal(err)

@@ -34,21 +34,25 @@ func (s *Server) invoke(c echo.Context) error {
 	defer held.release()
 	body, err := readBody(c, held, int64(t.manifest.Limits.Input), deadline(ctx))
 	if err != nil {
-		return s.failed(c, v, arrived, nil, err)
+		return s.failed(c, v, arrived, unbegun(c, v, arrived), err)
 	}
 	g, err := v.ready(ctx)
 	if err != nil {
-		return s.failed(c, v, arrived, nil, err)
+		return s.failed(c, v, arrived, unbegun(c, v, arrived), err)
 	}
 	// The host keeps the wall limit itself, from Arrived on. All that the client's connection tells it is that the client has gone.
 	response, report, err := g.Invoke(c.Request().Context(), s.request(c, name, id, body, arrived))
 	timing(c.Response().Header(), report)
+	if err == nil {
+		err = deliverable(response)
+	}
 	if err == nil {
 		err = held.resize(int64(cap(response.Body))) // in the place of the request's, which nobody needs any more
 	}
 	if err != nil {
 		return s.failed(c, v, arrived, report, err)
 	}
+	s.keep(v, report)
 	s.logInvocation(c, v, arrived, report, response.Status, "")
 	return s.deliver(c, name, response)
 }
@@ -130,13 +134,16 @@ func pinned(h http.Header) (int, error) {
 	return n, nil
 }
 
-// failed logs a failed invocation, and returns its error.
+// failed keeps the report of a failed invocation, logs it, and returns its error.
 func (s *Server) failed(c echo.Context, v *version, arrived time.Time, report *host.Report, err error) error {
 	if ended := c.Request().Context().Err(); ended != nil && errors.Is(err, ended) {
 		err = gone(err)
 	}
 	e := failure(err)
-	s.logInvocation(c, v, arrived, report, host.StatusOf(e.Code), e.Code)
+	// As the client gets it, who may get another answer than the host saw made: one for which there was no room, for instance.
+	report.Status, report.Code, report.Detail = host.StatusOf(e.Code), e.Code, e.Detail
+	s.keep(v, report)
+	s.logInvocation(c, v, arrived, report, report.Status, e.Code)
 	return err
 }
 
@@ -154,10 +161,8 @@ func (s *Server) logInvocation(c echo.Context, v *version, arrived time.Time, re
 	attrs := []slog.Attr{
 		slog.String("invocation", invocationID(c)), slog.String("plugin", v.plugin), slog.Int("version", v.stored.Number),
 		slog.String("method", c.Request().Method), slog.Int("status", status), slog.String("code", code),
-		slog.Float64("total_ms", milliseconds(time.Since(arrived))),
-	}
-	if report != nil {
-		attrs = append(attrs, slog.Int("fetches", len(report.Fetches)), slog.String("detail", report.Detail))
+		slog.Float64("total_ms", milliseconds(time.Since(arrived))), slog.Int("fetches", len(report.Fetches)),
+		slog.String("detail", report.Detail),
 	}
 	s.log.LogAttrs(ctx, level, "invocation", attrs...)
 }

@@ -41,6 +41,33 @@ const (
 	// closeTime is how long a version that nobody uses any more may take to give its memory back.
 	closeTime = 30 * time.Second
 
+	// reportBytes is the memory for reports. An invocation with ten fetches has one of about 20 KiB, most of it header fields.
+	reportBytes = 64 << 20
+	// reportCount is how many reports are kept at most: what many invocations without fetches could otherwise take of the map.
+	reportCount = 4096
+	// reportMost is the largest report kept whole. The host records at most 4,096 fetches and 1 MiB of header fields, 13 MiB.
+	reportMost = reportBytes / 4
+
+	// logBytes and logLines bound the lines of all plugins, pluginLogBytes and pluginLogLines those of one: what somebody who has
+	// just seen a failure scrolls through. The counts bound empty lines.
+	logBytes       = 32 << 20
+	logLines       = 128 << 10
+	pluginLogBytes = 512 << 10
+	pluginLogLines = 1000
+	// logLine is where a line is cut; the report has it whole. The host cuts what a plugin prints at 8 KiB.
+	logLine = 16 << 10
+	// logPlace is what the store itself needs for a line.
+	logPlace = 128
+	// logDefault is how many lines are shown to whoever doesn't say.
+	logDefault = 100
+	// logIDLength is that of the part of an event's id that tells one log from another.
+	logIDLength = 8
+	// maxFollowers is how many clients may follow logs at once: each holds a connection, and up to followBatch bytes of text.
+	maxFollowers = 256
+	followBatch  = 32 << 10
+	// heartbeatTime is how often a follower hears something: proxies give a silent connection up after 30 to 60 s.
+	heartbeatTime = 15 * time.Second
+
 	// readHeaderTime, idleTime and headerBytes bound a connection outside of a request; see HTTPServer.
 	readHeaderTime = 10 * time.Second
 	idleTime       = 2 * time.Minute

@@ -44,7 +44,7 @@ func TestDocumentAndRoutes(t *testing.T) {
 			documented = append(documented, method+" "+path)
 		}
 	}
-	replace := strings.NewReplacer(":name", "{name}", "*", "{path}")
+	replace := strings.NewReplacer(":name", "{name}", ":id", "{id}", "*", "{path}")
 	var routed []string
 	s := start(t, says(""), options{})
 	for _, r := range s.echo.Routes() {

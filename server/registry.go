@@ -29,6 +29,7 @@ type registry struct {
 	load     loader
 	log      *slog.Logger
 	now      func() time.Time
+	removed  func(name string) // told of each plugin that was deleted, before another can have its name; nil: nobody is
 
 	plugins    atomic.Pointer[map[string]*plugin]
 	background gate          // loads and closes under way

@@ -37,6 +37,8 @@ func (s *Server) routes() *echo.Echo {
 	get("/v1/plugins", s.list, s.authorized)
 	get("/v1/plugins/:name", s.show, s.authorized)
 	get("/v1/plugins/:name/versions", s.versions, s.authorized)
+	get("/v1/plugins/:name/logs", s.showLogs, s.authorized)
+	get("/v1/invocations/:id", s.trace, s.authorized)
 
 	// Any method at all, those too that Echo's Any doesn't list.
 	e.RouteNotFound("/p/:name", s.invoke)

@@ -29,6 +29,12 @@
 // Plugins and the server share an origin, so every answer below /p/ carries a sandboxing Content-Security-Policy, cookies are confined to
 // the plugin's path, and header fields that speak for the whole origin, such as Clear-Site-Data, are dropped.
 //
+// # What can be seen afterwards
+//
+// The reports of the last invocations and the last lines of every plugin are kept in memory, each within a budget of bytes that
+// plugins share: whoever has most loses its oldest first. They go with their plugin, and with the process. A client that follows a log reads
+// at its own pace, and is told what it missed.
+//
 // # What clients can hold
 //
 // The bodies of requests, deploys and answers may have process.memory bytes together. They count as they come and until they are
@@ -72,6 +78,8 @@ type Server struct {
 	crossOrigin *http.CrossOriginProtection
 	running     gate          // invocations and changes
 	memory      *memory       // of their bodies
+	reports     *reports      // of the last invocations
+	logs        *logs         // their lines
 	deploys     chan struct{} // a place for each deploy that may be carried out at once
 	stop        context.CancelFunc
 }
@@ -111,6 +119,11 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 		plugins: plugins, operator: d.Operator, store: d.Store, log: d.Log, build: d.Build, tokens: newTokens(d.AdminToken),
 		crossOrigin: http.NewCrossOriginProtection(), memory: newMemory(d.Operator.Process.Memory),
 		deploys: make(chan struct{}, deploys), stop: stop,
+		reports: newReports(reportBytes, reportCount), logs: newLogs(func(name string) bool { return plugins.find(name) != nil }),
+	}
+	plugins.removed = func(name string) {
+		s.reports.forget(name)
+		s.logs.forget(name)
 	}
 	s.echo = s.routes()
 	return s, nil
@@ -120,15 +133,18 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
 // Drain makes /readyz answer 503 and refuses new invocations and deploys with `draining`, then waits until those that run
-// have ended, or ctx has: its error is returned then. Everything else is still answered.
+// have ended, or ctx has: its error is returned then. Everything else is still answered, but who follows a log is told that it ends.
 func (s *Server) Drain(ctx context.Context) error {
 	s.log.Info("draining")
-	return s.running.close(ctx)
+	err := s.running.close(ctx)
+	s.logs.close() // not before: followers still get the lines of what was running
+	return err
 }
 
 // Close drains the server, and gives back what its plugins hold. When ctx ends before that is done, its error is returned.
 func (s *Server) Close(ctx context.Context) error {
 	err := s.running.close(ctx)
+	s.logs.close()
 	s.stop()
 	return errors.Join(err, s.plugins.close(ctx))
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sortie-run/sortie/host"
@@ -31,7 +32,7 @@ type version struct {
 	guest   guest // nil: not loaded
 	holders int
 	retired bool          // close the guest when its last holder lets go
-	gone    bool          // deleted: retired for good
+	gone    atomic.Bool   // deleted: retired for good; written under mu
 	loading chan struct{} // closed when the load under way has ended; nil: none is
 	failed  error         // why the last load failed
 	retry   time.Time     // not before then is it tried again
@@ -42,7 +43,7 @@ type version struct {
 func (v *version) hold(pinned bool) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.gone || v.retired && !pinned {
+	if v.gone.Load() || v.retired && !pinned {
 		return false
 	}
 	v.holders++
@@ -104,7 +105,7 @@ func (v *version) load() {
 		v.mu.Unlock()
 		return
 	}
-	v.guest, v.failed, v.retired = g, nil, v.gone
+	v.guest, v.failed, v.retired = g, nil, v.gone.Load()
 	v.closeIfUnused()
 	v.mu.Unlock()
 	v.registry.loaded(v)
@@ -115,7 +116,7 @@ func (v *version) retire(gone bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.retired = true
-	v.gone = v.gone || gone
+	v.gone.Store(v.gone.Load() || gone)
 	v.closeIfUnused()
 }
 
@@ -123,7 +124,7 @@ func (v *version) retire(gone bool) {
 func (v *version) keep() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.retired = v.gone
+	v.retired = v.gone.Load()
 }
 
 // closeIfUnused is called with the lock held.

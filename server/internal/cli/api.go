@@ -75,19 +75,12 @@ func (c *api) resolve(ref string) string {
 // call makes one call and returns the answer's body. path begins with /v1; an empty contentType sends no body. Failures are
 // worded for the person at the terminal.
 func (c *api) call(ctx context.Context, method, path string, query url.Values, contentType string, body []byte) ([]byte, error) {
-	target := *c.base
-	target.Path = strings.TrimSuffix(target.Path, "/") + path
-	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	req, err := c.request(ctx, method, path, query, body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/json, application/problem+json")
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -102,6 +95,51 @@ func (c *api) call(ctx context.Context, method, path string, query url.Values, c
 		return nil, c.problem(res, answer)
 	}
 	return answer, nil
+}
+
+// request makes a request with the token, which isn't sent yet.
+func (c *api) request(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Request, error) {
+	target := *c.base
+	target.Path = strings.TrimSuffix(target.Path, "/") + path
+	target.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+// stream begins a GET whose answer has no end in sight: neither its time nor its size are bounded. lastSeen is the id of the last
+// event that was seen; "": none was.
+func (c *api) stream(ctx context.Context, path string, query url.Values, lastSeen string) (io.ReadCloser, error) {
+	req, err := c.request(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/event-stream, application/problem+json")
+	if lastSeen != "" {
+		req.Header.Set("Last-Event-ID", lastSeen)
+	}
+	endless := *c.http
+	endless.Timeout = 0
+	res, err := endless.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if res.StatusCode == http.StatusOK && media == "text/event-stream" {
+		return res.Body, nil
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	return nil, c.problem(res, answer)
 }
 
 func (c *api) unreachable(ctx context.Context, err error) error {

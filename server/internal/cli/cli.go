@@ -11,7 +11,7 @@
 //
 // # Environment
 //
-//	SORTIE_SERVER        the server that deploy, list, remove and versions talk to (http://127.0.0.1:8080)
+//	SORTIE_SERVER        the server that deploy, list, logs and so on talk to (http://127.0.0.1:8080)
 //	SORTIE_TOKEN         the credential they send; never printed
 //	SORTIE_ADMIN_TOKEN   the first credential of a server that is started
 //	SORTIE_…, PORT       the server's configuration; see host/manifest
@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.serveCommand(), a.newCommand(), a.buildCommand(), a.runCommand(), a.deployCommand(), a.listCommand(), a.removeCommand(),
-		a.versionsCommand(), a.explainCommand(), a.versionCommand(),
+		a.versionsCommand(), a.logsCommand(), a.traceCommand(), a.explainCommand(), a.versionCommand(),
 	)
 	return root
 }

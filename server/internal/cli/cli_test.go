@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
@@ -68,7 +69,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"start": start, "await": await, "shutdown": shutdown, "curl": curlCommand, "paste": paste, "replace": replace, "upstream": upstreamCommand,
-			"letters": letters, "status": status,
+			"letters": letters, "status": status, "until": until,
 			"hold": hold, "release": release, "interrupt": interrupt, "ended": ended, "drains": drains,
 		},
 	})
@@ -131,6 +132,22 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s doesn't contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(before, args[1], args[2])), 0o644))
+}
+
+// until is `until FILE TEXT`: it waits until the file, which something in the background writes, contains the text.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: until FILE TEXT")
+	}
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+		if time.Since(begin) > patience {
+			ts.Fatalf("%s doesn't contain %q: %s", args[0], args[1], text)
+		}
+	}
 }
 
 // letters is `letters FILE BYTES`: it writes a file of that many letters.

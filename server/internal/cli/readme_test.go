@@ -131,3 +131,11 @@ func TestReadmeLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeTrace holds the README's picture to what trace draws.
+func TestReadmeTrace(t *testing.T) {
+	t.Parallel()
+	if picture := blocks(t, "text")[0]; !strings.Contains(shown(t, sampleReport), "\n"+picture+"\n") {
+		t.Errorf("the README shows\n%s\ntrace draws\n%s", picture, shown(t, sampleReport))
+	}
+}

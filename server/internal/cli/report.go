@@ -150,9 +150,16 @@ func printableLines(text string) string {
 // printable keeps what a plugin chose from driving the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if drives(r) && r != '\t' {
 			return '·'
 		}
 		return r
 	}, text)
+}
+
+// drives reports whether a terminal obeys the character instead of showing it: control characters of both sets, line separators,
+// and what turns the direction of writing around, so that text reads as what it isn't.
+func drives(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e ||
+		r >= 0x2066 && r <= 0x2069
 }

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sortie-run/sortie/host"
+	"github.com/sortie-run/sortie/host/fetch/har"
+)
+
+const (
+	typeJSON = "application/json"
+	typeHAR  = "application/har+json"
+)
+
+// trace answers GET /v1/invocations/{id}.
+func (s *Server) trace(c echo.Context) error {
+	mediaType, err := reportType(c.QueryParams()["format"], c.Request().Header.Values("Accept"))
+	if err != nil {
+		return err
+	}
+	report := s.reports.find(c.Param("id"))
+	if report == nil {
+		return host.NewError(codeNotFound, "There is no report of such an invocation. Reports are kept in memory for the last %d "+
+			"invocations only, for fewer where they are large, and go with their plugin.", reportCount)
+	}
+	var body bytes.Buffer
+	if mediaType == typeHAR {
+		// A record's times count from when the guest's turn came, not from when the request did.
+		meta := har.Meta{Title: report.ID, Started: report.Started.Add(report.Queue), Total: report.Total - report.Queue, Version: s.build}
+		err = har.Write(&body, meta, report.Fetches)
+	} else {
+		err = json.NewEncoder(&body).Encode(report)
+	}
+	if err != nil {
+		return err
+	}
+	// A report may be as large as an answer, so it's held and sent like one.
+	held := s.memory.share()
+	defer held.release()
+	if err := held.resize(int64(body.Cap())); err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept")
+	if err := send(c.Response(), http.StatusOK, body.Bytes()); err != nil {
+		s.log.Debug("report not delivered", "invocation", invocationID(c), "err", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// reportType is what the client wants a report as: what ?format says, else what Accept prefers, else JSON.
+func reportType(format, accept []string) (string, error) {
+	switch {
+	case len(format) == 1 && format[0] == "har":
+		return typeHAR, nil
+	case len(format) == 1 && format[0] == "json":
+		return typeJSON, nil
+	case len(format) > 0:
+		return "", host.NewError(codeBadRequest, "format is %.64q; it can be json or har.", strings.Join(format, ","))
+	}
+	best, quality := typeJSON, 0.0
+	for line := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		mediaType, params, err := mime.ParseMediaType(line)
+		if err != nil || mediaType != typeJSON && mediaType != typeHAR {
+			continue // a wildcard takes the default
+		}
+		q := 1.0
+		if text, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		if q > quality { // so not NaN either; of equals the first
+			best, quality = mediaType, q
+		}
+	}
+	return best, nil
+}
+
+// keep remembers what an invocation did, before its client learns that it's over.
+func (s *Server) keep(v *version, report *host.Report) {
+	s.logs.add(v, report.ID, report.Logs)
+	s.reports.add(v, report)
+}
+
+// unbegun is the report of an invocation that didn't get to its guest.
+func unbegun(c echo.Context, v *version, arrived time.Time) *host.Report {
+	r := c.Request()
+	return &host.Report{
+		ID: invocationID(c), Plugin: v.plugin, Version: v.stored.Number, Started: arrived, Method: r.Method, Path: pathBelow(r.URL),
+		Total: time.Since(arrived),
+	}
+}
