@@ -45,7 +45,7 @@ func TestMutants(t *testing.T) {
 		{"nor is it a stream's", "stream.go", "s.end(stopped(s.exchange.ctx), io.EOF)", "s.end(nil, io.EOF)", "AnEnd"},
 		{"a group has its concurrency", "groupcall.go", "c.group.Concurrency == 0 || ", "true || ", matrix},
 		{"a session has its concurrency", "session.go", "newSlots(c.limits.concurrency)", "newSlots(1 << 20)", matrix},
-		{"an attempt has its time", "timeouts.go", "w.ends = now + w.attempt", "w.ends = now + 1<<60", matrix},
+		{"an attempt has its time", "clock.go", "w.ends = now + w.attempt", "w.ends = now + 1<<60", matrix},
 		{"slots come back", "exchange.go", "\t\t\t\ta.held.release()\n", "", matrix},
 		{"a stream gives its slots back", "stream.go", "\ts.exchange.end(fail, s.source.total)\n\ts.body.Close()\n\ts.held.release()\n", "\ts.exchange.end(fail, s.source.total)\n\ts.body.Close()\n", matrix},
 		{"clients take turns", "fair.go", "s.clients.MoveToBack(line.place)", "", "Slots"},
