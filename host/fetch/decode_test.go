@@ -2,50 +2,21 @@ package fetch_test
 
 import (
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/sortie-run/sortie/host/fetch"
 	"github.com/sortie-run/sortie/host/fetch/failure"
+	"github.com/sortie-run/sortie/host/fetch/fetchtest"
 	"github.com/sortie-run/sortie/host/manifest"
 )
 
 // encode applies codings in the order given.
-func encode(t testing.TB, data []byte, codings ...string) []byte {
-	t.Helper()
+func encode(data []byte, codings ...string) []byte {
 	for _, name := range codings {
-		var buf bytes.Buffer
-		var w io.WriteCloser
-		switch name {
-		case "gzip", "x-gzip":
-			w = gzip.NewWriter(&buf)
-		case "deflate":
-			w = zlib.NewWriter(&buf)
-		case "raw":
-			w, _ = flate.NewWriter(&buf, 6)
-		case "br":
-			w = brotli.NewWriter(&buf)
-		case "zstd":
-			w, _ = zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1))
-		default:
-			t.Fatal(name)
-		}
-		if _, err := w.Write(data); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		data = buf.Bytes()
+		data = fetchtest.Encode(data, name)
 	}
 	return data
 }
@@ -62,32 +33,32 @@ func serveEncoded(t testing.TB, coding string, body []byte) string {
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	text := []byte(strings.Repeat("some text, again and again; ", 5000))
-	two := append(bytes.Clone(encode(t, text[:1000], "gzip")), encode(t, text[1000:], "gzip")...)
-	frames := append(bytes.Clone(encode(t, text[:1000], "zstd")), encode(t, text[1000:], "zstd")...)
+	two := append(bytes.Clone(encode(text[:1000], "gzip")), encode(text[1000:], "gzip")...)
+	frames := append(bytes.Clone(encode(text[:1000], "zstd")), encode(text[1000:], "zstd")...)
 	for name, tc := range map[string]struct {
 		coding string
 		body   []byte
 		want   []byte
 		plain  bool // passed through
 	}{
-		"gzip":             {coding: "gzip", body: encode(t, text, "gzip")},
-		"x-gzip":           {coding: "X-GZip", body: encode(t, text, "gzip")},
+		"gzip":             {coding: "gzip", body: encode(text, "gzip")},
+		"x-gzip":           {coding: "X-GZip", body: encode(text, "gzip")},
 		"gzip members":     {coding: "gzip", body: two},
-		"deflate":          {coding: "deflate", body: encode(t, text, "deflate")},
-		"raw deflate":      {coding: "deflate", body: encode(t, text, "raw")},
-		"br":               {coding: "br", body: encode(t, text, "br")},
-		"zstd":             {coding: "zstd", body: encode(t, text, "zstd")},
+		"deflate":          {coding: "deflate", body: encode(text, "deflate")},
+		"raw deflate":      {coding: "deflate", body: encode(text, "raw")},
+		"br":               {coding: "br", body: encode(text, "br")},
+		"zstd":             {coding: "zstd", body: encode(text, "zstd")},
 		"zstd frames":      {coding: "zstd", body: frames},
-		"stacked":          {coding: "gzip, br", body: encode(t, text, "gzip", "br")},
-		"stacked again":    {coding: "zstd,deflate , gzip", body: encode(t, text, "zstd", "deflate", "gzip")},
+		"stacked":          {coding: "gzip, br", body: encode(text, "gzip", "br")},
+		"stacked again":    {coding: "zstd,deflate , gzip", body: encode(text, "zstd", "deflate", "gzip")},
 		"identity":         {coding: "identity", body: text, plain: true},
-		"identity, gzip":   {coding: "identity, gzip", body: encode(t, text, "gzip")},
+		"identity, gzip":   {coding: "identity, gzip", body: encode(text, "gzip")},
 		"empty gzip":       {coding: "gzip", body: nil, want: []byte{}},
-		"gzip of nothing":  {coding: "gzip", body: encode(t, nil, "gzip"), want: []byte{}},
-		"br of nothing":    {coding: "br", body: encode(t, nil, "br"), want: []byte{}},
-		"empty br in gzip": {coding: "br, gzip", body: encode(t, nil, "gzip"), want: []byte{}},
+		"gzip of nothing":  {coding: "gzip", body: encode(nil, "gzip"), want: []byte{}},
+		"br of nothing":    {coding: "br", body: encode(nil, "br"), want: []byte{}},
+		"empty br in gzip": {coding: "br, gzip", body: encode(nil, "gzip"), want: []byte{}},
 		"unknown":          {coding: "lzma", body: text, plain: true},
-		"unknown, gzip":    {coding: "lzma, gzip", body: encode(t, text, "gzip"), want: encode(t, text, "gzip"), plain: true},
+		"unknown, gzip":    {coding: "lzma, gzip", body: encode(text, "gzip"), want: encode(text, "gzip"), plain: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -116,7 +87,7 @@ func TestDecode(t *testing.T) {
 // TestHeadKeepsItsDescription: what isn't decoded is described as the upstream did.
 func TestHeadKeepsItsDescription(t *testing.T) {
 	t.Parallel()
-	url := serveEncoded(t, "gzip", encode(t, []byte("x"), "gzip"))
+	url := serveEncoded(t, "gzip", encode([]byte("x"), "gzip"))
 	resp := wantOK(t, open(t, fetch.Config{}, loopback()).do(&fetch.Request{Method: "HEAD", URL: url}))
 	if header(resp, "content-encoding") != "gzip" || header(resp, "content-length") == "" || len(resp.Body) != 0 {
 		t.Errorf("got %+v", resp)
@@ -127,7 +98,7 @@ func TestCorrupt(t *testing.T) {
 	t.Parallel()
 	text := []byte(strings.Repeat("some text, again and again; ", 5000))
 	for _, coding := range []string{"gzip", "deflate", "br", "zstd"} {
-		whole := encode(t, text, coding)
+		whole := encode(text, coding)
 		flipped := bytes.Clone(whole)
 		flipped[len(flipped)/2] ^= 0xff
 		for name, body := range map[string][]byte{
@@ -165,7 +136,7 @@ func TestBombs(t *testing.T) {
 	for _, codings := range [][]string{{"gzip"}, {"deflate"}, {"br"}, {"zstd"}, {"gzip", "gzip"}, {"br", "zstd"}} {
 		t.Run(strings.Join(codings, ","), func(t *testing.T) {
 			t.Parallel()
-			bomb := encode(t, zeros, codings...)
+			bomb := encode(zeros, codings...)
 			b := open(t, fetch.Config{}, withLimits(func(l *manifest.FetchLimits) { l.ResponseBytes = 1 << 20 }))
 			err := wantCode(t, b.do(&fetch.Request{URL: serveEncoded(t, strings.Join(codings, ","), bomb)}), failure.ResponseTooLarge)
 			if !strings.Contains(err.Message, "response_bytes is 1048576") {
@@ -184,7 +155,7 @@ func TestEndlessNothing(t *testing.T) {
 	for _, codings := range [][]string{{"gzip"}, {"zstd"}, {"deflate", "gzip"}} {
 		t.Run(strings.Join(codings, ","), func(t *testing.T) {
 			t.Parallel()
-			piece := encode(t, nil, codings[len(codings)-1])
+			piece := encode(nil, codings[len(codings)-1])
 			if codings[len(codings)-1] == "zstd" { // a skippable frame: the encoder makes nothing of nothing
 				piece = []byte{0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4}
 			}

@@ -26,9 +26,9 @@ func encodedBody(w http.ResponseWriter, r *http.Request, codings string) {
 	}
 	for name := range strings.SplitSeq(codings, ",") {
 		if one, double, ok := strings.Cut(name, "+"); ok && one == double {
-			body = append(encode(one, body[:len(body)/2]), encode(one, body[len(body)/2:])...)
+			body = append(Encode(body[:len(body)/2], one), Encode(body[len(body)/2:], one)...)
 		} else {
-			body = encode(name, body)
+			body = Encode(body, name)
 		}
 	}
 	switch {
@@ -51,10 +51,11 @@ func encodedBody(w http.ResponseWriter, r *http.Request, codings string) {
 	w.Write(body)
 }
 
-func encode(name string, data []byte) []byte {
+// Encode applies a coding; raw is deflate without zlib's frame. What isn't known changes nothing.
+func Encode(data []byte, coding string) []byte {
 	var b bytes.Buffer
 	var w io.WriteCloser
-	switch name {
+	switch coding {
 	case "gzip", "x-gzip":
 		w = gzip.NewWriter(&b)
 	case "deflate":
