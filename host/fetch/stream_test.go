@@ -387,6 +387,8 @@ func TestUploadsThatCannotBe(t *testing.T) {
 			http.Redirect(w, r, "/", 307)
 		case "/303":
 			http.Redirect(w, r, "/", 303)
+		case "/wait": // for the client to see what is wrong
+			<-r.Context().Done()
 		}
 	}
 	for _, c := range []struct {
@@ -402,7 +404,7 @@ func TestUploadsThatCannotBe(t *testing.T) {
 		{"longer than request_bytes", "/", strings.NewReader(strings.Repeat("x", 1001)), 0, "", failure.RequestTooLarge, 0, 1},
 		{"announced as longer than request_bytes", "/", strings.NewReader("x"), 1001, "", failure.RequestTooLarge, 0, 0},
 		{"shorter than announced", "/", strings.NewReader("x"), 2, "", failure.InvalidRequest, 0, 1},
-		{"longer than announced", "/", strings.NewReader("xxx"), 2, "", failure.InvalidRequest, 0, 1},
+		{"longer than announced", "/wait", strings.NewReader("xxx"), 2, "", failure.InvalidRequest, 0, 1},
 		{"a reader and bytes", "/", strings.NewReader("x"), 1, "x", failure.InvalidRequest, 0, 0},
 		{"a reader that fails", "/", io.MultiReader(strings.NewReader("x"), failingReader{}), 0, "", failure.Cancelled, 0, 1},
 		{"of a known length", "/", strings.NewReader("xx"), 2, "", "", 200, 1},
