@@ -176,6 +176,9 @@ func (f *flight) hedged(h *hop) (*reply, *failure.Error) {
 		ctx, cancel := context.WithCancelCause(f.base)
 		go func() {
 			r, fail := f.exchange(ctx, h, !first)
+			if r == nil || r.stream == nil { // which is read in it, and ends it with its session
+				cancel(nil)
+			}
 			outcomes <- outcome{r, fail, first}
 		}()
 		return cancel
@@ -185,7 +188,7 @@ func (f *flight) hedged(h *hop) (*reply, *failure.Error) {
 	defer timer.Stop()
 	select {
 	case o := <-outcomes:
-		return o.reply, o.fail // its context ends with the fetch's
+		return o.reply, o.fail
 	case <-timer.C:
 	}
 	if !f.mayRetry(h) { // a hedge is a retry that doesn't wait
