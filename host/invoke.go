@@ -10,15 +10,11 @@ import (
 	"github.com/sortie-run/sortie/host/internal/guest"
 )
 
-// Why an invocation's context ended.
-var (
-	errWall = errors.New("limits.wall")
-	errCPU  = errors.New("limits.cpu")
-	errCut  = errors.New("the plugin is closed")
-)
-
 // Invoke runs the plugin once. The error is an *Error with one of the contract's codes. The report is never nil. When ctx ends the
 // caller is taken to be gone: the guest is stopped, its fetches are cancelled.
+//
+// An answer that the plugin streams goes to the request's Writer, from the head on; Invoke returns when all of it has gone out. If it fails
+// after Begin, there is an error too: what went out must not be taken for the whole.
 func (p *Plugin) Invoke(ctx context.Context, req *Request) (*Response, *Report, error) {
 	arrived := req.Arrived
 	if arrived.IsZero() {
@@ -61,19 +57,23 @@ func NewID() string {
 
 func (p *Plugin) invoke(ctx context.Context, req *Request, arrived time.Time, report *Report) (*Response, *Error) {
 	limits := p.src.Manifest.Limits
-	if int64(len(req.Body)) > int64(limits.Input) {
-		return nil, NewError(CodeLimitInput, "the request's body has %d bytes, limits.input is %s", len(req.Body), limits.Input)
+	if req.BodyReader != nil {
+		defer req.BodyReader.Close()
+		if !p.streamsRequest || req.Body != nil {
+			return nil, NewError(CodeInternal, "the host was given a request's body in pieces that the plugin doesn't take")
+		}
+	}
+	if n := max(int64(len(req.Body)), req.BodyLength); n > int64(limits.Input) {
+		return nil, NewError(CodeLimitInput, "the request's body has %d bytes, limits.input is %s", n, limits.Input)
 	}
 	leave, err := p.enter()
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	ctx, cut := context.WithCancelCause(ctx)
-	defer cut(nil)
-	defer context.AfterFunc(p.alive, func() { cut(errCut) })()
-	ctx, cancel := context.WithDeadlineCause(ctx, arrived.Add(time.Duration(limits.Wall)), errWall)
-	defer cancel()
+	ctx, life := newLife(ctx, arrived, limits)
+	defer life.end()
+	defer context.AfterFunc(p.alive, func() { life.cut(errCut) })()
 	out, err := p.queue(ctx)
 	if err != nil {
 		return nil, err
@@ -84,14 +84,17 @@ func (p *Plugin) invoke(ctx context.Context, req *Request, arrived time.Time, re
 	if e != nil {
 		return nil, p.notStarted(ctx, e)
 	}
-	defer ready.discard()
-	run := p.run(ctx, req, ready)
+	run := p.run(ctx, req, ready, life)
 	resp, err := run.outcome(p)
 	report.account(p, run)
+	ready.discard() // a client may take its time for what is still to go out
 	if overflowed(run.end.err) {
 		p.rt.stacks.due()
 	}
-	return resp, err
+	if run.stream == nil {
+		return resp, err
+	}
+	return run.sent(ctx, p, err)
 }
 
 // enter counts an invocation in, unless the plugin is closed or is called too often.
@@ -136,6 +139,8 @@ func (p *Plugin) ended(cause error) *Error {
 	switch cause {
 	case errWall:
 		return NewError(CodeLimitWall, "no answer within limits.wall (%s)", limits.Wall)
+	case errStream:
+		return NewError(CodeLimitWall, "the response took longer than limits.stream (%s)", limits.Stream)
 	case errCPU:
 		return NewError(CodeLimitCPU, "the plugin computed for longer than limits.cpu (%s in its manifest)", limits.CPU)
 	case errCut:
@@ -165,8 +170,9 @@ func (p *Plugin) newCall(ctx context.Context, req *Request, ready *prepared) *gu
 		Session: p.client.Session(ctx),
 		Request: guest.Request{
 			Method: req.Method, Path: req.Path, RawQuery: req.RawQuery, Host: req.Host, RemoteAddr: req.RemoteAddr,
-			Header: shown(req.Header), Body: req.Body,
+			Header: shown(req.Header), Body: req.Body, Source: req.BodyReader, Length: req.BodyLength,
 		},
+		Describe: describe,
 		Limits: guest.Limits{
 			Output: int64(m.Limits.Output), RequestBytes: int64(m.Fetch.Limits.RequestBytes), Held: int64(m.Limits.Memory),
 		},
@@ -174,5 +180,16 @@ func (p *Plugin) newCall(ctx context.Context, req *Request, ready *prepared) *gu
 	}
 	c.Handles.Init()
 	c.Start(ctx)
+	if req.OnLog != nil {
+		ready.log.Follow(func(l guest.LogLine) { req.OnLog(p.line(l)) })
+	}
 	return c
+}
+
+// describe tells a plugin why its request's body can't be read.
+func describe(err error) (code, message string) {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code, e.Detail
+	}
+	return "read_error", "the client broke the request's body off"
 }

@@ -33,6 +33,8 @@ type Plugin struct {
 	config *guest.Config
 	ready  *ready
 
+	streamsRequest bool // what its first instance said
+
 	places *semaphore.Weighted // invocations of this plugin at once; nil: only the process's limit
 	pace   *rate.Limiter       // invocations started; nil: no limit
 
@@ -109,6 +111,7 @@ func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 func (p *Plugin) open(ctx context.Context) error {
 	first, err := p.instantiate(ctx)
 	if err == nil {
+		p.streamsRequest = first.streamsRequest
 		p.ready = newReady(p, first)
 		err = p.rt.add(p)
 	}
@@ -139,6 +142,10 @@ func (p *Plugin) limit(rules manifest.PluginRules) {
 	}
 }
 
+// StreamsRequest tells whether the plugin wants to begin before its request's body is here, which it then reads from
+// [Request].BodyReader.
+func (p *Plugin) StreamsRequest() bool { return p.streamsRequest }
+
 // Kind tells how the plugin speaks with the host: "http" or "raw".
 func (p *Plugin) Kind() string { return p.module.kind() }
 
@@ -165,7 +172,7 @@ func (p *Plugin) instantiate(ctx context.Context) (*prepared, error) {
 		q.Release()
 		return nil, e
 	}
-	return &prepared{inst, q, init.Log}, nil
+	return &prepared{inst, q, init.Log, init.StreamsRequest}, nil
 }
 
 // why says in a sentence what kept a plugin from starting.

@@ -14,6 +14,8 @@ type prepared struct {
 	instance
 	quota *memory.Quota
 	log   *guest.Log // what it printed while it started
+
+	streamsRequest bool // what it asked for then
 }
 
 // discard closes the instance and lets go of it, so that its memory can be given back at once.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/internal/guest"
 )
 
 // Report is what the host recorded of one invocation. In JSON, durations are fractions of milliseconds and named …_ms.
@@ -114,20 +115,29 @@ func (r *Report) account(p *Plugin, run *run) {
 	r.Fetches = call.Session.Records()
 	r.Fetch = underWay(r.Fetches)
 	for _, l := range call.Log.Lines() {
-		r.Logs = append(r.Logs, LogLine{l.Time, strings.ToLower(l.Level.String()), p.client.Redact(l.Message)})
+		r.Logs = append(r.Logs, p.line(l))
 	}
 	u := call.Session.Usage()
-	var output int64
-	if call.Response != nil {
-		output = int64(len(call.Response.Body))
+	now := time.Now()
+	head := now
+	if run.stream != nil {
+		head = run.head
 	}
 	r.Budget = []Budget{
 		{"fetch.limits.requests", int64(u.Requests), int64(limits.Fetch.Limits.Requests), "requests"},
 		{"fetch.limits.total_bytes", u.Bytes, int64(limits.Fetch.Limits.TotalBytes), "bytes"},
-		{"limits.wall", time.Since(r.Started).Milliseconds(), time.Duration(limits.Limits.Wall).Milliseconds(), "ms"},
+		{"limits.wall", head.Sub(r.Started).Milliseconds(), time.Duration(limits.Limits.Wall).Milliseconds(), "ms"},
 		{"limits.cpu", run.cpu.Milliseconds(), time.Duration(limits.Limits.CPU).Milliseconds(), "ms"},
 		{"limits.memory", run.memory, int64(limits.Limits.Memory), "bytes"},
-		{"limits.input", int64(len(call.Request.Body)), int64(limits.Limits.Input), "bytes"},
-		{"limits.output", output, int64(limits.Limits.Output), "bytes"},
+		{"limits.input", call.Received(), int64(limits.Limits.Input), "bytes"},
+		{"limits.output", call.Written(), int64(limits.Limits.Output), "bytes"},
 	}
+	if run.stream != nil {
+		r.Budget = append(r.Budget, Budget{"limits.stream", now.Sub(head).Milliseconds(), time.Duration(limits.Limits.Stream).Milliseconds(), "ms"})
+	}
+}
+
+// line is a line of a plugin's log as others may see it.
+func (p *Plugin) line(l guest.LogLine) LogLine {
+	return LogLine{l.Time, strings.ToLower(l.Level.String()), p.client.Redact(l.Message)}
 }

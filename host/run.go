@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -17,7 +18,9 @@ import (
 
 // run is what came of running a guest once.
 type run struct {
-	stopped error // why the guest was stopped from outside; nil: it wasn't
+	stream  *streamed // the answer, if the guest streams it
+	head    time.Time // when it began; zero: it isn't streamed
+	stopped error     // why the guest was stopped from outside; nil: it wasn't
 	call    *guest.Call
 	quota   *memory.Quota
 	end     ending
@@ -27,17 +30,23 @@ type run struct {
 }
 
 // run enters the guest, watched for its CPU time.
-func (p *Plugin) run(ctx context.Context, req *Request, ready *prepared) *run {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+func (p *Plugin) run(ctx context.Context, req *Request, ready *prepared, life *life) *run {
 	r := &run{call: p.newCall(ctx, req, ready), quota: ready.quota}
+	defer r.call.Handles.Close()
 	defer r.call.Session.Close()
+	r.call.Until = life.until
+	r.call.OnBegin = func(g *guest.Response) {
+		r.head = time.Now()
+		life.begun()
+		r.call.Until = life.until
+		r.stream = stream(g, req.Writer, func() { life.cut(errGone) })
+	}
 	start := time.Now()
-	watch := watchCPU(time.Duration(p.src.Manifest.Limits.CPU), func() { cancel(errCPU) })
+	watch := watchCPU(time.Duration(p.src.Manifest.Limits.CPU), func() { life.cut(errCPU) })
 	defer watch.stop()
 	r.end = ready.run(ctx, r.call)
 	r.cpu = watch.stop()
-	r.stopped = context.Cause(ctx) // before our own cancel: a guest may well exit with wazero's code for a stopped one
+	r.stopped = context.Cause(ctx) // a guest may well exit by itself with wazero's code for a stopped one
 	r.elapsed = time.Since(start)
 	r.memory = ready.quota.Peak()
 	return r
@@ -49,6 +58,8 @@ func (r *run) outcome(p *Plugin) (*Response, *Error) {
 	switch {
 	case c.OverLimit != "":
 		return nil, NewError(c.OverLimit, "%s", c.Detail)
+	case unread(c.RequestError) != nil:
+		return nil, unread(c.RequestError)
 	case end.err == nil && end.result == 0 && end.said == "" && c.Response != nil:
 		return &Response{Status: c.Response.Status, Header: sendable(c.Response.Header), Body: c.Response.Body}, nil
 	case end.err != nil && r.stopped != nil && stopped(end.err):
@@ -59,6 +70,31 @@ func (r *run) outcome(p *Plugin) (*Response, *Error) {
 			asked, p.src.Manifest.Limits.Memory)
 	}
 	return nil, r.failure(p)
+}
+
+// unread is the failure that a request's body brought with it; nil: none, or none but the plugin's to deal with.
+func unread(err error) *Error {
+	e, _ := errors.AsType[*Error](err)
+	return e
+}
+
+// sent waits until a streamed answer has gone out, or gives up what is left of one that has failed.
+func (r *run) sent(ctx context.Context, p *Plugin, err *Error) (*Response, *Error) {
+	if err != nil {
+		r.stream.abort()
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = r.stream.from.Close() })()
+	r.stream.from.End(io.EOF)
+	resp, e := r.stream.wait()
+	switch {
+	case e == nil:
+		return resp, nil
+	case context.Cause(ctx) != nil:
+		return nil, p.ended(context.Cause(ctx))
+	default:
+		return nil, p.ended(errGone)
+	}
 }
 
 // stopped tells whether the guest was stopped by its context's end rather than by itself.

@@ -1,5 +1,5 @@
 // Package abi holds the functions of the guest ABI (host/ABI.md) over the fetch engine, one file a family: invocation.go for the
-// request, the response, log and config; fetches.go for fetches. Raw Extism plugins have theirs in fetch_all.go and
+// request, the response, log and config; fetches.go for fetches; streams.go for bodies in pieces. Raw Extism plugins have theirs in fetch_all.go and
 // extism_http.go.
 //
 // Nothing a guest passes may panic here or be read or written outside its memory: each function checks its ranges with
@@ -27,6 +27,8 @@ const (
 	EALREADY
 	ECANCELED
 	E2BIG
+	EIO
+	EPIPE
 )
 
 // Bounds on what a guest can make the host read or hold at once. They keep a call's cost proportional to something sane; what
@@ -61,6 +63,17 @@ func Functions() []guest.Func {
 		{Name: "body", Params: t{i32, i32, i32}, Results: t{i32}, Do: body},
 		{Name: "cancel", Params: t{i32}, Results: t{i32}, Do: cancel},
 		{Name: "drop", Params: t{i32}, Results: t{i32}, Do: drop},
+
+		{Name: "open", Params: t{i32, i32}, Results: t{i32}, Do: open},
+		{Name: "open_group", Params: t{i32, i32}, Results: t{i32}, Do: openGroup},
+		{Name: "read", Params: t{i32, i32, i32}, Results: t{i32}, Do: read},
+		{Name: "read_error", Params: t{i32, i32, i32}, Results: t{i32}, Do: readError},
+		{Name: "write", Params: t{i32, i32, i32}, Results: t{i32}, Do: write},
+		{Name: "finish", Params: t{i32}, Results: t{i32}, Do: finish},
+		{Name: "stream_request", Results: t{i32}, Do: streamRequest},
+		{Name: "open_request", Results: t{i32}, Do: openRequest},
+		{Name: "begin", Params: t{i32, i32}, Results: t{i32}, Do: begin},
+		{Name: "time_left", Results: t{i64}, Do: timeLeft},
 	}
 }
 

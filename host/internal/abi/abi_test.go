@@ -72,7 +72,7 @@ func (m *machine) do(name string, args ...uint64) int32 {
 	if len(args) != len(f.Params) {
 		m.t.Fatalf("%s takes %d arguments", name, len(f.Params))
 	}
-	stack := append([]uint64{}, args...)
+	stack := append(make([]uint64, 0, len(args)+1), args...)[:max(len(args), len(f.Results))]
 	f.Do(m.call, stack)
 	r := int32(stack[0])
 	fmt.Fprintf(&m.trace, "%s%v -> %d\n", name, args, r)

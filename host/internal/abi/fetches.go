@@ -14,60 +14,58 @@ import (
 //	group:   stack [ptr, len] -> handle | -EFAULT -EINVAL -EMFILE -E2BIG
 //	wait:    stack [handles, n, all, timeout i64, ready] -> number settled | -EFAULT -EINVAL
 //	head:    stack [handle, ptr, cap] -> length of the head | -EFAULT -EBADF -EAGAIN
-//	body:    stack [handle, ptr, cap] -> bytes copied, 0 at the end | -EFAULT -EBADF -EAGAIN
-//	cancel:  stack [handle] -> 0 | -EBADF
-//	drop:    stack [handle] -> 0 | -EBADF
+//	body:    stack [handle, ptr, cap] -> bytes copied, 0 at the end | -EFAULT -EINVAL -EBADF -EAGAIN
+//	cancel:  stack [handle] -> 0 | -EINVAL -EBADF
+//	drop:    stack [handle] -> 0 | -EINVAL -EBADF
 
-func send(c *guest.Call, stack []uint64) {
-	in, ok := c.View(uint32(stack[0]), uint32(stack[1]))
-	switch {
-	case !ok:
-		answer(stack, -EFAULT)
-		return
-	case len(in) > maxHead:
-		answer(stack, -E2BIG)
-		return
-	case c.Session == nil:
-		answer(stack, -ECANCELED)
-		return
-	}
-	r, errno := readFetch(c, in)
-	if errno != 0 {
-		answer(stack, -errno)
-		return
-	}
-	held, ok := own(c, r)
-	if !ok {
-		answer(stack, -E2BIG)
-		return
-	}
-	handle(stack)(c.Handles.Send(c.Session, r, held))
-}
+func send(c *guest.Call, stack []uint64) { start(c, stack, maxHead, readFetch, sendOne) }
 
 func group(c *guest.Call, stack []uint64) {
+	start(c, stack, maxGroup, readGroupOf(readFetch), sendGroup)
+}
+
+// start reads what a guest wants fetched, takes over its bodies, and starts it.
+func start[T any](c *guest.Call, stack []uint64, most int, read func(*guest.Call, []byte) (T, int32),
+	begin func(*guest.Call, T) (id uint32, ok, fits bool)) {
 	in, ok := c.View(uint32(stack[0]), uint32(stack[1]))
 	switch {
 	case !ok:
 		answer(stack, -EFAULT)
 		return
-	case len(in) > maxGroup:
+	case len(in) > most:
 		answer(stack, -E2BIG)
 		return
 	case c.Session == nil:
 		answer(stack, -ECANCELED)
 		return
 	}
-	g, errno := readGroup(c, in)
+	what, errno := read(c, in)
 	if errno != 0 {
 		answer(stack, -errno)
 		return
 	}
-	held, ok := own(c, g.Requests...)
-	if !ok {
+	id, ok, fits := begin(c, what)
+	if !fits {
 		answer(stack, -E2BIG)
 		return
 	}
-	handle(stack)(c.Handles.Group(c.Session, g, held))
+	handle(stack)(id, ok)
+}
+
+func sendOne(c *guest.Call, r *fetch.Request) (id uint32, ok, fits bool) {
+	held, fits := own(c, r)
+	if fits {
+		id, ok = c.Handles.Send(c.Session, r, held)
+	}
+	return id, ok, fits
+}
+
+func sendGroup(c *guest.Call, g *fetch.Group) (id uint32, ok, fits bool) {
+	held, fits := own(c, g.Requests...)
+	if fits {
+		id, ok = c.Handles.Group(c.Session, g, held)
+	}
+	return id, ok, fits
 }
 
 func handle(stack []uint64) func(uint32, bool) {
@@ -88,6 +86,9 @@ func own(c *guest.Call, requests ...*fetch.Request) (held int64, ok bool) {
 		if n := int64(len(r.Body)); n <= c.Limits.RequestBytes {
 			held += n
 		}
+		if r.BodyReader != nil {
+			held += guest.StreamSize
+		}
 	}
 	if !c.Handles.Hold(held, c.Limits.Held) {
 		return 0, false
@@ -102,6 +103,29 @@ func own(c *guest.Call, requests ...*fetch.Request) (held int64, ok bool) {
 
 // readFetch decodes one fetch. Its body is still the guest's own.
 func readFetch(c *guest.Call, in []byte) (*fetch.Request, int32) {
+	r, body, errno := decodeFetch(in)
+	if errno != 0 {
+		return nil, errno
+	}
+	return r, body.view(c, r)
+}
+
+// location is where a body lies in the guest's memory.
+type location struct{ ptr, size uint64 }
+
+// view gives a fetch the body that is there.
+func (l location) view(c *guest.Call, r *fetch.Request) int32 {
+	from, ok := c.View(uint32(l.ptr), uint32(l.size))
+	if !ok {
+		return EFAULT
+	}
+	if len(from) > 0 {
+		r.Body = from
+	}
+	return 0
+}
+
+func decodeFetch(in []byte) (*fetch.Request, location, int32) {
 	d := decoder{b: in}
 	r := &fetch.Request{Method: d.string(), URL: d.string(), Header: d.fields()}
 	r.Timeout = d.duration()
@@ -112,18 +136,11 @@ func readFetch(c *guest.Call, in []byte) (*fetch.Request, int32) {
 	if d.bool() {
 		r.Retry = d.retry()
 	}
-	ptr, size := d.number(1<<32-1), d.number(1<<32-1)
+	body := location{d.number(1<<32 - 1), d.number(1<<32 - 1)}
 	if !d.end() {
-		return nil, EINVAL
+		return nil, body, EINVAL
 	}
-	from, ok := c.View(uint32(ptr), uint32(size))
-	if !ok {
-		return nil, EFAULT
-	}
-	if len(from) > 0 {
-		r.Body = from
-	}
-	return r, 0
+	return r, body, 0
 }
 
 func (d *decoder) duration() time.Duration { return time.Duration(d.varint()) }
@@ -136,7 +153,12 @@ func (d *decoder) retry() *fetch.Retry {
 	return r
 }
 
-func readGroup(c *guest.Call, in []byte) (*fetch.Group, int32) {
+// readGroupOf decodes a group of what one decodes.
+func readGroupOf(one func(*guest.Call, []byte) (*fetch.Request, int32)) func(*guest.Call, []byte) (*fetch.Group, int32) {
+	return func(c *guest.Call, in []byte) (*fetch.Group, int32) { return readGroup(c, in, one) }
+}
+
+func readGroup(c *guest.Call, in []byte, member func(*guest.Call, []byte) (*fetch.Request, int32)) (*fetch.Group, int32) {
 	d := decoder{b: in}
 	g := &fetch.Group{Mode: fetch.Mode(d.number(uint64(fetch.Quorum))), Count: int(d.number(guest.MaxHandles))}
 	g.Concurrency = int(d.number(guest.MaxHandles))
@@ -150,7 +172,7 @@ func readGroup(c *guest.Call, in []byte) (*fetch.Group, int32) {
 		if d.bad {
 			return nil, EINVAL
 		}
-		r, errno := readFetch(c, one)
+		r, errno := member(c, one)
 		if errno != 0 {
 			return nil, errno
 		}
@@ -211,9 +233,7 @@ func appendResult(b []byte, r fetch.Result) []byte {
 		return appendResponse(b, r.Response)
 	}
 	e := r.Err
-	b = appendString(appendString(appendString(b, string(e.Code)), e.Message), e.URL)
-	b = appendVarint(b, uint64(e.Attempts))
-	b = appendBool(appendBool(b, e.Retryable), e.Response != nil)
+	b = appendBool(appendError(b, e), e.Response != nil)
 	if e.Response != nil {
 		b = appendResponse(b, e.Response)
 	}
@@ -224,6 +244,9 @@ func appendResponse(b []byte, r *fetch.Response) []byte {
 	b = appendString(appendVarint(b, uint64(r.Status)), r.URL)
 	b = appendVarint(appendBool(b, r.Redirected), uint64(r.Attempts))
 	b = appendFields(appendVarint(b, uint64(r.Elapsed)), r.Header)
+	if r.Stream {
+		return appendVarint(b, unknownLength)
+	}
 	return appendVarint(b, uint64(len(r.Body)))
 }
 
@@ -237,12 +260,18 @@ func body(c *guest.Call, stack []uint64) {
 		answer(stack, -EAGAIN)
 	case !ok:
 		answer(stack, -EFAULT)
+	case h.Streams():
+		answer(stack, -EINVAL)
 	default:
 		answer(stack, int32(h.Read(to)))
 	}
 }
 
 func cancel(c *guest.Call, stack []uint64) {
+	if c.Handles.Response(uint32(stack[0])) {
+		answer(stack, -EINVAL)
+		return
+	}
 	if !c.Handles.Cancel(uint32(stack[0])) {
 		answer(stack, -EBADF)
 		return
@@ -251,6 +280,10 @@ func cancel(c *guest.Call, stack []uint64) {
 }
 
 func drop(c *guest.Call, stack []uint64) {
+	if c.Handles.Response(uint32(stack[0])) {
+		answer(stack, -EINVAL)
+		return
+	}
 	if !c.Handles.Drop(uint32(stack[0])) {
 		answer(stack, -EBADF)
 		return

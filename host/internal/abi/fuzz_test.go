@@ -1,9 +1,12 @@
 package abi
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +22,34 @@ import (
 // memory is the input too.
 func FuzzCalls(f *testing.F) {
 	functions := append(Functions(), wasi.Functions()...)
-	f.Add([]byte("\x00\x00\x00\x00\x10\x00\x00\x00\xff"), []byte("hello"))
-	f.Add([]byte("\x06\x00\x00\x00\x00\x15\x00\x00\x00"), []byte(encoded("http://a/", 0, 0)))
-	f.Add([]byte("\x07\x00\x00\x00\x00\x1b\x00\x00\x00"), []byte("\x00\x00\x00\x00\x01"+string(appendString(nil, encoded("http://a/", 0, 0)))))
+	index := map[string]byte{}
+	for i, fn := range functions {
+		index[fn.Name] = byte(i)
+	}
+	// program encodes calls: a name, then as many arguments as it takes.
+	program := func(steps ...any) (b []byte) {
+		for _, step := range steps {
+			switch v := step.(type) {
+			case string:
+				b = append(b, index[v])
+			case int:
+				b = binary.LittleEndian.AppendUint32(b, uint32(v))
+			}
+		}
+		return b
+	}
+	one := encoded("http://a/", 0, 0)
+	f.Add(program("request", 0, 0x10, "wait", 0, 0, 0, 0, 0), []byte("hello"))
+	f.Add(program("send", 0, len(one), "fd_read", 3, 0, 1, 8, "head", 1, 0, 9), []byte(one))
+	group := "\x00\x00\x00\x00\x01" + string(appendString(nil, one))
+	f.Add(program("group", 0, len(group), "drop", 1), []byte(group))
+	stream := opened(flagResponse|flagRequest, "POST", "http://a/", 0, 0)
+	f.Add(program("open", 0, len(stream), "write", 1, 0, 9, "finish", 1, "read", 1, 0, 9, "read_error", 1, 0, 9, "cancel", 1), []byte(stream))
+	many := "\x00\x00\x00\x00\x01" + string(appendString(nil, stream))
+	f.Add(program("open_group", 0, len(many), "write", 2, 0, 9, "drop", 1), []byte(many))
+	f.Add(program("begin", 0, 2, "write", 1, 0, 4, "write", 1, 0, 9, "finish", 1, "time_left"), []byte("\x00\x00content"))
+	f.Add(program("open_request", "read", 1, 0, 3, "read_request", 0, 9, "wait", 12, 1, 1, -1, 16, "read", 1, 0, 3, "drop", 1, "stream_request"),
+		[]byte("content with\x01\x00\x00\x00    "))
 	engine := fetch.New(fetch.Config{})
 	f.Cleanup(engine.Close)
 	client, err := engine.Client(fetch.Policy{})
@@ -44,7 +72,21 @@ func FuzzCalls(f *testing.F) {
 			Session: client.Session(ctx), Config: config, Log: guest.NewLog(1 << 10), Memory: func() []byte { return mem },
 			Limits: guest.Limits{Output: 8, RequestBytes: 1 << 10, Held: 2 << 10}, Request: guest.Request{Method: "GET", Body: []byte("body")},
 		}
-		defer c.Session.Close()
+		if len(program)%2 == 1 { // the one kind of plugin or the other
+			c.Request.Body, c.Request.Source = nil, io.NopCloser(bytes.NewReader([]byte("body")))
+		}
+		var sending sync.WaitGroup
+		c.OnBegin = func(r *guest.Response) {
+			sending.Go(func() { _ = r.Stream.Drain(func([]byte) error { return nil }) })
+		}
+		defer func() {
+			c.Session.Close()
+			c.Handles.Close()
+			if c.Response != nil && c.Response.Stream != nil {
+				_ = c.Response.Stream.Close()
+			}
+			sending.Wait()
+		}()
 		c.Handles.Init()
 		c.Start(ctx)
 		defer func() {

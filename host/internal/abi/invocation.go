@@ -15,7 +15,7 @@ import (
 // The invocation: its request, its response, its log and its configuration.
 //
 //	request:       stack [ptr, cap] -> length of the head
-//	read_request:  stack [ptr, cap] -> bytes copied, 0 at the end
+//	read_request:  stack [ptr, cap] -> bytes copied, 0 at the end | -EFAULT -EAGAIN -EIO
 //	respond:       stack [ptr, len] -> 0 | -EFAULT -EINVAL -EALREADY -E2BIG
 //	fail:          stack [ptr, len] -> 0 | -EFAULT
 //	log:           stack [level, ptr, len] -> 0 | -EFAULT -E2BIG
@@ -43,8 +43,14 @@ func requestHead(c *guest.Call) []byte {
 		b = appendString(b, s)
 	}
 	b = appendFields(b, fields)
-	b = appendVarint(b, uint64(len(r.Body)))
-	return appendVarint(b, uint64(max(c.Deadline(), 0)))
+	length := uint64(len(r.Body))
+	if r.Source != nil {
+		length = unknownLength
+		if r.Length >= 0 {
+			length = uint64(r.Length)
+		}
+	}
+	return appendVarint(appendVarint(b, length), uint64(max(c.Left(), 0)))
 }
 
 func readRequest(c *guest.Call, stack []uint64) {
@@ -53,7 +59,7 @@ func readRequest(c *guest.Call, stack []uint64) {
 		answer(stack, -EFAULT)
 		return
 	}
-	answer(stack, int32(c.ReadRequest(to)))
+	answer(stack, moved(c.ReadRequest(to)))
 }
 
 func respond(c *guest.Call, stack []uint64) {
@@ -67,12 +73,9 @@ func respond(c *guest.Call, stack []uint64) {
 		return
 	}
 	d := decoder{b: in}
-	r := &guest.Response{Status: int(d.number(599)), Header: d.fields()}
+	r := d.responseHead()
 	ptr, size := d.number(1<<32-1), d.number(1<<32-1)
-	if r.Status == 0 {
-		r.Status = 200
-	}
-	if !d.end() || r.Status < 200 || !validFields(r.Header) {
+	if !d.end() || r == nil {
 		answer(stack, -EINVAL)
 		return
 	}
@@ -87,6 +90,18 @@ func respond(c *guest.Call, stack []uint64) {
 	default:
 		answer(stack, 0)
 	}
+}
+
+// responseHead reads a response's status and fields; nil if they can't be a response's.
+func (d *decoder) responseHead() *guest.Response {
+	r := &guest.Response{Status: int(d.number(599)), Header: d.fields()}
+	if r.Status == 0 {
+		r.Status = 200
+	}
+	if d.bad || r.Status < 200 || !validFields(r.Header) {
+		return nil
+	}
+	return r
 }
 
 func validFields(fields []fetch.Field) bool {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -21,6 +22,10 @@ type Request struct {
 	Method, Path, RawQuery, Host, RemoteAddr string
 	Header                                   http.Header
 	Body                                     []byte
+
+	Stream *Queue        // in place of Body: the body as it comes; nil if it's whole
+	Source io.ReadCloser // what Stream is filled from; closed in the end, read or not
+	Length int64         // of Source, in bytes; below 0: unknown
 }
 
 // Response is what the guest answers.
@@ -28,6 +33,7 @@ type Response struct {
 	Status int
 	Header []fetch.Field
 	Body   []byte
+	Stream *Queue // in place of Body: what the guest writes
 }
 
 // Config is the manifest's config in the forms guests read it in.
@@ -80,6 +86,18 @@ type Call struct {
 
 	Head []byte // the request's head, encoded at the guest's first call for it
 
+	// Until is when the limit that runs ends: the wall limit, and from Begin on the stream limit. Zero: never.
+	Until time.Time
+	// Describe tells the code and the message for a request's body that can't be read.
+	Describe func(error) (code, message string)
+	// OnBegin is called when the guest begins a streamed response.
+	OnBegin func(*Response)
+
+	// StreamsRequest is what a guest asks for while it is initialised: to be entered before its request's body is there.
+	StreamsRequest bool
+	// RequestError is why the request's body couldn't be read, once the guest has met with it.
+	RequestError error
+
 	// What the guest has said.
 	Response  *Response // nil until it answers
 	Failure   string    // why it says it failed
@@ -96,9 +114,12 @@ type Call struct {
 		Header []fetch.Field
 	}
 
-	ctx    context.Context
-	waited time.Duration
-	read   int // of the request's body
+	ctx     context.Context
+	waited  time.Duration
+	read    int    // of the request's body
+	request uint32 // handle of the request's body; 0: it has none yet
+	opened  bool   // the guest knows it
+	written int64  // of the response's stream
 }
 
 // Start readies a call for a run under ctx, whose end stops the guest.
@@ -107,20 +128,12 @@ func (c *Call) Start(ctx context.Context) { c.ctx = ctx }
 // Context is the invocation's.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Deadline returns the time left until the invocation's end, at least 0, or -1 where it has none.
-func (c *Call) Deadline() time.Duration {
-	at, ok := c.ctx.Deadline()
-	if !ok {
+// Left returns the time left of the limit that runs, at least 0, or -1 where there is none.
+func (c *Call) Left() time.Duration {
+	if c.Until.IsZero() {
 		return -1
 	}
-	return max(time.Until(at), 0)
-}
-
-// ReadRequest copies the next bytes of the request's body.
-func (c *Call) ReadRequest(to []byte) int {
-	n := copy(to, c.Request.Body[c.read:])
-	c.read += n
-	return n
+	return max(time.Until(c.Until), 0)
 }
 
 // Blocking runs what waits, so that the time isn't taken for the guest's own. When the invocation has ended meanwhile it doesn't
@@ -155,11 +168,15 @@ func (c *Call) View(ptr, n uint32) ([]byte, bool) {
 // Answer takes the response, copying its body, unless the body is over the limit: then the invocation has failed.
 func (c *Call) Answer(r *Response, body []byte) bool {
 	if int64(len(body)) > c.Limits.Output {
-		c.OverLimit = "limit_output"
-		c.Detail = fmt.Sprintf("the response's body has %d bytes, limits.output is %d", len(body), c.Limits.Output)
+		c.tooLong(int64(len(body)))
 		return false
 	}
 	r.Body = append([]byte(nil), body...)
 	c.Response = r
 	return true
+}
+
+func (c *Call) tooLong(n int64) {
+	c.OverLimit = "limit_output"
+	c.Detail = fmt.Sprintf("the response's body has %d bytes, limits.output is %d", n, c.Limits.Output)
 }

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,10 @@ type Handle struct {
 	members uint32 // of a group; 0 for a fetch
 	held    int64  // bytes that it holds until it has settled
 
+	request, response bool   // whether it stands for a body of the invocation itself
+	up, down          *Queue // what the guest writes and reads; nil: nothing
+	told              bool   // it is among the events already
+
 	Head []byte // the encoded head, kept between a guest's two calls for it
 	read int    // how much of the body the guest has taken
 }
@@ -46,7 +51,11 @@ type Handles struct {
 	events []uint32      // settled since the event descriptor was read last
 	moved  chan struct{} // holds a token when something settled that a waiter may not have seen
 	flying int           // handles not settled
+	parked int           // streams that the guest waits for
 	held   int64         // bytes of bodies of what hasn't settled
+
+	closed  bool
+	pumping sync.WaitGroup // what fills and closes streams; added to under mu, and only before closed
 }
 
 // Hold counts n bytes of bodies that are about to be copied for a fetch or group, unless that makes them more than limit. Send or Group
@@ -78,6 +87,7 @@ func (h *Handles) Send(s *fetch.Session, r *fetch.Request, held int64) (id uint3
 	h.last++
 	id = h.last
 	hd := &Handle{held: held}
+	h.upload(id, hd, r)
 	h.open[id] = hd
 	h.flying++
 	h.mu.Unlock()
@@ -105,6 +115,7 @@ func (h *Handles) Group(s *fetch.Session, g *fetch.Group, held int64) (id uint32
 	members := make([]*Handle, n)
 	for i := range members {
 		members[i] = &Handle{}
+		h.upload(id+1+uint32(i), members[i], g.Requests[i])
 		h.open[id+1+uint32(i)] = members[i]
 	}
 	h.flying += n + 1
@@ -128,19 +139,62 @@ func (hd *Handle) attach(c canceller) {
 	}
 }
 
+// upload gives a handle the stream that is its request's body, if it has one.
+func (h *Handles) upload(id uint32, hd *Handle, r *fetch.Request) {
+	if q, ok := r.BodyReader.(*Queue); ok {
+		hd.up = q
+		q.told = func() { h.tell(id) }
+	}
+}
+
 func (h *Handles) settle(id uint32, hd *Handle, r fetch.Result) {
 	if r.Err != nil {
 		r.Err.URL = clipped(r.Err.URL)
 	}
+	body := streamed(r)
 	h.mu.Lock()
 	h.flying--
 	h.held -= hd.held
 	hd.settled, hd.call, hd.held = true, nil, 0
-	if _, open := h.open[id]; open {
+	_, open := h.open[id]
+	if open {
 		hd.result = r
-		h.events = append(h.events, id)
+		h.event(id, hd)
+		if body != nil {
+			hd.down = newQueue()
+			hd.down.told = func() { h.tell(id) }
+		}
 	}
 	h.mu.Unlock()
+	if body != nil && open {
+		h.pump(hd.down, body)
+	} else if body != nil {
+		_ = body.Close()
+	}
+	h.signal()
+}
+
+// streamed is the body that is still to be read of what a fetch came to; nil: there is none.
+func streamed(r fetch.Result) io.ReadCloser {
+	resp := r.Response
+	if resp == nil && r.Err != nil {
+		resp = r.Err.Response
+	}
+	if resp == nil || !resp.Stream {
+		return nil
+	}
+	return resp.BodyReader
+}
+
+// event notes that a handle is worth a look. The caller holds mu.
+func (h *Handles) event(id uint32, hd *Handle) {
+	if !hd.told {
+		hd.told = true
+		h.events = append(h.events, id)
+	}
+}
+
+func (h *Handles) signal() {
 	select {
 	case h.moved <- struct{}{}:
 	default:
@@ -157,8 +211,8 @@ func clipped(url string) string {
 	return strings.Clone(url[:maxErrorURL])
 }
 
-// Wait waits until one of ids has settled, or all of them, or the time is over (below 0: none), or done is closed. It writes the
-// settled ones to ready and returns their number. Unknown handles count as settled.
+// Wait waits until one of ids is ready, or all of them, or the time is over (below 0: none), or done is closed. It writes the ready ones to
+// ready and returns their number. Unknown handles count as ready.
 func (h *Handles) Wait(ids []uint32, all bool, timeout time.Duration, done <-chan struct{}, ready []uint32) int {
 	var expired <-chan time.Time
 	if timeout > 0 {
@@ -186,7 +240,7 @@ func (h *Handles) ready(ids, ready []uint32) int {
 	defer h.mu.Unlock()
 	n := 0
 	for _, id := range ids {
-		if hd := h.open[id]; hd == nil || hd.settled {
+		if hd := h.open[id]; hd == nil || hd.ready() {
 			ready[n] = id
 			n++
 		}
@@ -194,13 +248,28 @@ func (h *Handles) ready(ids, ready []uint32) int {
 	return n
 }
 
-// Events takes up to len(to) of the handles that settled since the last call.
+// ready tells whether the handle has settled, or if the guest's last try at a stream was in vain, whether that would go on now.
+func (hd *Handle) ready() bool {
+	waiting, can := false, false
+	if hd.down != nil {
+		again, still := hd.down.waits(false)
+		waiting, can = again, again && !still
+	}
+	if hd.up != nil {
+		again, still := hd.up.waits(true)
+		waiting, can = waiting || again, can || again && !still
+	}
+	return !waiting && hd.settled || can
+}
+
+// Events takes up to len(to) of the handles that settled, or whose stream may go on, since the last call.
 func (h *Handles) Events(to []uint32) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0
 	for n < len(to) && len(h.events) > 0 {
-		if _, open := h.open[h.events[0]]; open {
+		if hd := h.open[h.events[0]]; hd != nil {
+			hd.told = false
 			to[n] = h.events[0]
 			n++
 		}
@@ -212,14 +281,14 @@ func (h *Handles) Events(to []uint32) int {
 	return n
 }
 
-// Pending tells whether Events has something to give, and whether anything may still settle.
+// Pending tells whether Events has something to give, and whether anything may still settle or move.
 func (h *Handles) Pending() (events, flying bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.events) > 0 && h.open[h.events[0]] == nil {
 		h.events = h.events[1:]
 	}
-	return len(h.events) > 0, h.flying > 0
+	return len(h.events) > 0, h.flying > 0 || h.parked > 0
 }
 
 // Moved receives after something has settled; the receiver looks again at what it waits for.
@@ -230,7 +299,7 @@ func (h *Handles) Settled(id uint32) (hd *Handle, r fetch.Result, known, settled
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	hd = h.open[id]
-	if hd == nil || hd.members > 0 {
+	if hd == nil || hd.members > 0 || hd.request || hd.response {
 		return nil, r, false, false
 	}
 	return hd, hd.result, true, hd.settled
@@ -250,21 +319,20 @@ func (hd *Handle) Read(to []byte) int {
 	return n
 }
 
-// Cancel cancels a fetch, a group, or one member of a group; false if there is no such handle.
+// Cancel cancels a fetch, a group, or one member of a group; the streams of one that has settled, too. false if there is no such handle.
 func (h *Handles) Cancel(id uint32) bool {
 	h.mu.Lock()
 	hd := h.open[id]
-	var call canceller
-	if hd != nil {
-		call = hd.call
-	}
-	h.mu.Unlock()
 	if hd == nil {
+		h.mu.Unlock()
 		return false
 	}
+	call := hd.call
+	h.mu.Unlock()
 	if call != nil {
 		call.Cancel()
 	}
+	h.stop(hd, cancelled)
 	return true
 }
 
@@ -274,10 +342,17 @@ func (h *Handles) Drop(id uint32) bool {
 		return false
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	dropped := make([]*Handle, 0, 1)
 	members := h.open[id].members
 	for i := range members + 1 {
-		delete(h.open, id+i)
+		if hd := h.open[id+i]; hd != nil {
+			dropped = append(dropped, hd)
+			delete(h.open, id+i)
+		}
+	}
+	h.mu.Unlock()
+	for _, hd := range dropped {
+		h.stop(hd, nil)
 	}
 	return true
 }

@@ -25,6 +25,7 @@ type Log struct {
 	lines []LogLine
 	left  int64
 	full  bool
+	each  func(LogLine)   // may be nil
 	part  [3]bytes.Buffer // what came on a descriptor since its last newline
 }
 
@@ -49,7 +50,21 @@ func (l *Log) add(level slog.Level, message string) {
 		level, message = slog.LevelWarn, "the log's limit is reached; later lines are dropped"
 	}
 	l.left -= int64(len(message)) + overhead
-	l.lines = append(l.lines, LogLine{time.Now(), level, strings.ToValidUTF8(message, string(utf8.RuneError))})
+	line := LogLine{time.Now(), level, strings.ToValidUTF8(message, string(utf8.RuneError))}
+	l.lines = append(l.lines, line)
+	if l.each != nil {
+		l.each(line)
+	}
+}
+
+// Follow has each called for every line there is and every one to come, by who logs it. It must not use the log.
+func (l *Log) Follow(each func(LogLine)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		each(line)
+	}
+	l.each = each
 }
 
 // Write takes what a guest prints to descriptor 1 or 2, and adds it line by line: standard output as info, standard error as
