@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 GO ?= go
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-NESTED := sdk/go plugins examples/go-plugin examples/raw-extism
-GUESTS := plugins examples/go-plugin examples/raw-extism host/testdata/guest host/testdata/kernel
+NESTED := sdk/go plugins examples/go-plugin examples/api-client examples/raw-extism
+GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism $(addprefix host/testdata/,guest streams kernel clients)
 FUZZTIME ?= 30s
 BUILD := build
 
@@ -21,7 +21,7 @@ build: ## build build/sortie
 
 download: ## fetch every module that build and tests need
 	@$(GO) mod download
-	@for m in $(NESTED) host/testdata/guest; do (cd $$m && $(GO) mod download) || exit 1; done
+	@for m in $(NESTED) host/testdata/guest host/testdata/clients; do (cd $$m && $(GO) mod download) || exit 1; done
 
 test: download build ## every test; after the download none uses the network
 	@$(MAKE) --no-print-directory test-go GOPROXY=off
@@ -51,7 +51,7 @@ lint:
 
 tidy:
 	$(GO) mod tidy -diff
-	@for m in sdk/go plugins examples/go-plugin host/testdata/guest; do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
+	@for m in sdk/go plugins examples/go-plugin examples/api-client $(addprefix host/testdata/,guest streams clients); do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@{ $(GO) list -f '{{.Dir}}' ./...; for m in sdk/go plugins; do (cd $$m && $(GO) list -f '{{.Dir}}' ./...); done; } | while read -r d; do \

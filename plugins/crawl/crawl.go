@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	sortie "github.com/sortie-run/sortie/sdk/go"
@@ -170,13 +171,50 @@ func (c *crawler) visitSome(ctx context.Context) {
 	}
 	batch := c.level[:min(n, concurrency*batchRounds)]
 	c.level = c.level[len(batch):]
-	requests := make([]*sortie.Request, len(batch))
-	for i, e := range batch {
-		requests[i] = c.request(e.at)
+	for page := range c.fetchAll(ctx, batch, concurrency) {
+		c.settled(ctx, page)
 	}
-	for i, result := range sortie.AsCompleted(ctx, requests, sortie.WithConcurrency(concurrency), sortie.WithStream()) {
-		c.settled(ctx, batch[i], result)
+}
+
+// fetched is what became of a page.
+type fetched struct {
+	entry
+	response *sortie.Response
+	body     []byte
+	size     int64
+	elapsed  time.Duration // from the call to the last byte
+	err      error
+}
+
+// fetchAll fetches pages, so many at once with their bodies, and gives them in the order in which they have arrived.
+func (c *crawler) fetchAll(ctx context.Context, pages []entry, concurrency int) <-chan fetched {
+	todo, done := make(chan entry, len(pages)), make(chan fetched, len(pages))
+	for _, e := range pages {
+		todo <- e
 	}
+	close(todo)
+	var workers sync.WaitGroup
+	for range min(concurrency, len(pages)) {
+		workers.Go(func() {
+			for e := range todo {
+				done <- c.fetch(ctx, e)
+			}
+		})
+	}
+	go func() { workers.Wait(); close(done) }()
+	return done
+}
+
+// fetch gets one page. The body is a stream so that no more of it is held than is looked at.
+func (c *crawler) fetch(ctx context.Context, e entry) (page fetched) {
+	began := time.Now()
+	page.entry = e
+	page.response, page.err = sortie.Fetch(ctx, c.request(e.at), sortie.WithStream())
+	if page.err == nil {
+		page.body, page.size, page.err = readBody(page.response.BodyReader)
+	}
+	page.elapsed = time.Since(began)
+	return page
 }
 
 // sleep waits, and tells false if the time is over before.
@@ -191,12 +229,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// settled takes what became of a page. A fetch that never was, because the budget or the time is used up, leaves the page unvisited and
-// ends the crawl with this batch.
-func (c *crawler) settled(ctx context.Context, e entry, result sortie.Result) {
-	line := &pageLine{URL: e.at.String(), Depth: e.depth}
-	if result.Err != nil {
-		line.Error = codeOf(result.Err)
+// settled takes what became of a page. One that never was, because the budget or the time is used up, is left unvisited and ends the
+// crawl with this batch.
+func (c *crawler) settled(ctx context.Context, p fetched) {
+	line := &pageLine{URL: p.at.String(), Depth: p.depth}
+	if p.err != nil {
+		line.Error = codeOf(p.err)
 		if why := c.exhausted(ctx, line.Error); why != "" {
 			c.summary.Stopped = why
 			c.summary.NotVisited++
@@ -205,25 +243,19 @@ func (c *crawler) settled(ctx context.Context, e entry, result sortie.Result) {
 		c.write(line)
 		return
 	}
-	resp := result.Response
-	line.Status, line.ElapsedMS = resp.Status, milliseconds(resp.Elapsed)
-	body, size, err := readBody(resp.BodyReader)
-	if line.Bytes = size; err != nil {
-		line.Error = codeOf(err)
-		c.write(line)
-		return
-	}
+	resp := p.response
+	line.Status, line.Bytes, line.ElapsedMS = resp.Status, p.size, milliseconds(p.elapsed)
 	var found *page
 	switch {
 	case isRedirect(resp):
-		c.redirect(e, resp, line)
+		c.redirect(p.entry, resp, line)
 	case resp.Status >= 200 && resp.Status < 300:
-		found = readPage(e.at, resp.Header, body, c.options.agent())
+		found = readPage(p.at, resp.Header, p.body, c.options.agent())
 		line.Title, line.Links = found.title, len(found.links)
 	}
 	if c.write(line) && found != nil {
 		for _, link := range found.links {
-			c.follow(link, e.depth+1, 0)
+			c.follow(link, p.depth+1, 0)
 		}
 	}
 }

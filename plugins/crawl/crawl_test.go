@@ -232,7 +232,7 @@ func TestDeadline(t *testing.T) {
 		for _, test := range []struct {
 			name    string
 			config  map[string]any
-			wall    time.Duration
+			stream  time.Duration
 			took    time.Duration
 			pages   int
 			stopped string
@@ -244,7 +244,7 @@ func TestDeadline(t *testing.T) {
 		} {
 			h := sortietest.New(t)
 			h.Config(test.config)
-			h.Limit(sortietest.Limits{Wall: test.wall})
+			h.Limit(sortietest.Limits{Stream: test.stream})
 			html := map[string]string{"content-type": "text/html"}
 			h.Reply(site+"/slow", sortietest.Reply{Delay: time.Minute})
 			h.Reply(site+"/late", sortietest.Reply{Delay: 400 * time.Millisecond})

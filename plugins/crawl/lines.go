@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"time"
 )
@@ -47,17 +48,27 @@ const maxOutput = 8 << 20
 
 var errOutputFull = errors.New("the answer is full")
 
-// output collects the lines of an answer, one JSON value each (application/x-ndjson). It is the one place that lines go through.
-type output struct{ buffer bytes.Buffer }
+// output sends the lines of an answer, one JSON value each (application/x-ndjson), each as soon as there is one. It is the one place that
+// lines go through.
+type output struct {
+	to   io.Writer
+	size int
+}
 
-// emit adds a line. Lines of pages are refused once the answer is full; the summary always fits.
+// emit sends a line. Lines of pages are refused once the answer is full; the summary always fits.
 func (o *output) emit(line any) error {
-	if _, last := line.(*summaryLine); !last && o.buffer.Len() > maxOutput {
+	if _, last := line.(*summaryLine); !last && o.size > maxOutput {
 		return errOutputFull
 	}
-	encoder := json.NewEncoder(&o.buffer)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(line)
+	if err := encoder.Encode(line); err != nil {
+		return err
+	}
+	n, err := o.to.Write(text.Bytes())
+	o.size += n
+	return err
 }
 
 // milliseconds is a duration for people: tenths are enough.

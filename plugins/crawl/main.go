@@ -2,13 +2,14 @@
 //
 //	GET /?url=https://docs.example.com/&max_pages=50
 //
-// It stays on the origin that it begins at, fetches no page twice, keeps to robots.txt (RFC 9309) and to what pages say of following
+// Each line is sent as soon as its page has arrived. It stays on the origin that it begins at, fetches no page twice, keeps to robots.txt (RFC 9309) and to what pages say of following
 // their links, and ends cleanly, with a summary that says why, when its pages, its time or the host's budget are used up. README.md has
 // the reference.
 package main
 
 import (
 	"context"
+	"io"
 	"slices"
 
 	"github.com/sortie-run/sortie/plugins/internal/problem"
@@ -37,11 +38,7 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 	if err != nil {
 		return problem.Response(400, "bad_request", err.Error(), nil), nil
 	}
-	var out output
-	if err := crawl(ctx, options, start, out.emit); err != nil {
-		return nil, err
-	}
-	header := sortie.Header{}
-	header.Set("content-type", "application/x-ndjson")
-	return &sortie.Response{Status: 200, Header: header, Body: out.buffer.Bytes()}, nil
+	return sortie.Stream("application/x-ndjson", func(w io.Writer) error {
+		return crawl(ctx, options, start, (&output{to: w}).emit)
+	}), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"fmt"
 	"strings"
 	"testing"
@@ -178,7 +179,7 @@ func TestHostileTitle(t *testing.T) {
 
 func TestOutputFull(t *testing.T) {
 	t.Parallel()
-	var out output
+	out := output{to: io.Discard}
 	var err error
 	lines := 0
 	for ; err == nil; lines++ {

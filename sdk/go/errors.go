@@ -108,12 +108,9 @@ func (e *Error) Unwrap() error { return e.err }
 // Timeout says whether some time ran out, as net.Error has it: the whole or a phase's.
 func (e *Error) Timeout() bool { return strings.HasSuffix(e.Code, "timeout") }
 
-// failure makes the plugin's error of the host's.
+// failure makes the plugin's error of the host's, but for its response.
 func failure(f *host.Failure) *Error {
 	e := &Error{Code: f.Code, Message: f.Message, URL: f.URL, Attempts: f.Attempts, Retryable: f.Retryable}
-	if f.Response != nil {
-		e.Response = response(f.Response)
-	}
 	return e
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ func invocation(f func(ctx context.Context)) {
 	h := sortietest.New(&testing.T{})
 	h.Reply("https://a.example/", sortietest.Reply{Body: "from a", Delay: 20 * time.Millisecond})
 	h.Reply("https://b.example/", sortietest.Reply{Body: "from b"})
+	h.Reply("https://slow.example/", sortietest.Reply{Chunks: []string{"from ", "slow"}, ChunkDelay: 5 * time.Millisecond})
 	h.Reply("https://down.example/", sortietest.Reply{Code: "connect_error"})
 	h.Do(f)
 }
@@ -66,6 +68,44 @@ func ExampleError() {
 		}
 	})
 	// Output: connect_error true true
+}
+
+// Server-sent events, one for each fetch as it settles.
+func ExampleStream() {
+	sortie.Handle(func(ctx context.Context, _ *sortie.Request) (*sortie.Response, error) {
+		reqs := []*sortie.Request{{URL: "https://a.example/"}, {URL: "https://b.example/"}}
+		return sortie.Stream("text/event-stream", func(w io.Writer) error {
+			for i, r := range sortie.AsCompleted(ctx, reqs) {
+				if _, err := fmt.Fprintf(w, "data: %d %s\n\n", i, r.State); err != nil {
+					return err
+				}
+			}
+			return nil
+		}), nil
+	})
+}
+
+func ExampleWithStream() {
+	invocation(func(ctx context.Context) {
+		resp, err := sortie.Get(ctx, "https://slow.example/", sortie.WithStream())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		piece := make([]byte, 100)
+		for {
+			n, err := resp.BodyReader.Read(piece)
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			fmt.Printf("%q\n", piece[:n])
+		}
+	})
+	// Output:
+	// "from "
+	// "slow"
+	// EOF
 }
 
 func ExampleRequest_With() {

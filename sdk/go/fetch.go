@@ -12,6 +12,8 @@ import (
 // is an [*Error]. When ctx ends, the fetch is cancelled in the host, and the error matches ctx's own: context.Canceled or
 // context.DeadlineExceeded.
 //
+// The response's body is whole, unless WithStream leaves it to be read as it arrives.
+//
 // Goroutines that fetch do overlap: a plugin is single-threaded, but only the goroutine that waits is stopped.
 func Get(ctx context.Context, url string, opts ...Option) (*Response, error) {
 	return Fetch(ctx, &Request{Method: "GET", URL: url}, opts...)
@@ -34,25 +36,28 @@ func Fetch(ctx context.Context, req *Request, opts ...Option) (*Response, error)
 	}
 	var call settings
 	call.apply(opts)
-	f, stream, err := build(ctx, h, req, &call)
+	f, err := build(ctx, h, req, &call)
 	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
+		over(f)
 		return nil, contextError(ctx, f.URL)
 	}
 	settled := make(chan int)
 	calls, fail := h.Send(f, settled)
 	if fail != nil {
+		over(f)
 		return nil, failure(fail)
 	}
 	select {
 	case <-settled:
 	case <-ctx.Done():
 		calls.Drop()
+		over(f)
 		return nil, contextError(ctx, f.URL)
 	}
-	r := result(ctx, f.URL, calls.Outcome(0, stream))
+	r := result(ctx, f, calls.Outcome(0))
 	calls.Drop()
 	return r.Response, r.Err
 }

@@ -18,7 +18,9 @@ func All(ctx context.Context, reqs []*Request, opts ...Option) ([]*Response, err
 	responses := make([]*Response, len(reqs))
 	for i := range g.results {
 		if g.results[i].State != Fulfilled {
-			return nil, g.first()
+			i = g.first()
+			g.keep(i)
+			return nil, g.results[i].Err
 		}
 		responses[i] = g.results[i].Response
 	}
@@ -40,6 +42,7 @@ func Any(ctx context.Context, reqs []*Request, opts ...Option) (*Response, error
 	g := run(ctx, host.Any, 0, reqs, opts)
 	for _, i := range g.order {
 		if g.results[i].State == Fulfilled {
+			g.keep(i)
 			return g.results[i].Response, nil
 		}
 	}
@@ -52,6 +55,7 @@ func Race(ctx context.Context, reqs []*Request, opts ...Option) Result {
 		return rejected(&Error{Code: "invalid_request", Message: "Race of no requests"})
 	}
 	g := run(ctx, host.Race, 0, reqs, opts)
+	g.keep(g.order[0])
 	return g.results[g.order[0]]
 }
 
@@ -65,15 +69,16 @@ func Quorum(ctx context.Context, n int, reqs []*Request, opts ...Option) ([]*Res
 		return nil, &Error{Code: "invalid_request", Message: fmt.Sprintf("a quorum of %d among %d requests", n, len(reqs))}
 	}
 	g := run(ctx, host.Quorum, n, reqs, opts)
-	responses := make([]*Response, 0, n)
+	responses, kept := make([]*Response, 0, n), make([]int, 0, n)
 	for _, i := range g.order {
 		if g.results[i].State == Fulfilled && len(responses) < n {
-			responses = append(responses, g.results[i].Response)
+			responses, kept = append(responses, g.results[i].Response), append(kept, i)
 		}
 	}
 	if len(responses) < n {
 		return responses, g.errors(fmt.Sprintf("%d responses of %d wanted", len(responses), n))
 	}
+	g.keep(kept...)
 	return responses, nil
 }
 
@@ -87,9 +92,9 @@ type group struct {
 }
 
 type sent struct {
-	index  int // of the request
-	url    string
-	stream bool
+	index int // of the request
+	fetch *host.Fetch
+	taken bool // its outcome was
 }
 
 // run runs a group to its end.
@@ -113,8 +118,30 @@ func run(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts [
 			done = nil
 		}
 	}
-	g.calls.Drop()
+	g.end()
 	return g
+}
+
+// end lets go of what was sent. Streams that were handed out go on.
+func (g *group) end() {
+	if g.calls == nil {
+		return
+	}
+	g.calls.Drop()
+	for _, s := range g.sent {
+		if !s.taken {
+			over(s.fetch)
+		}
+	}
+}
+
+// keep closes the streams of all results but those at the indexes: nobody else could, and each is a fetch in flight.
+func (g *group) keep(indexes ...int) {
+	for i := range g.results {
+		if !slices.Contains(indexes, i) {
+			g.results[i].close()
+		}
+	}
 }
 
 // start sends a group. Requests that the plugin itself has got wrong are rejected without being sent; where one such decides the mode,
@@ -135,22 +162,24 @@ func start(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts
 	hg.Timeout, _ = remaining(ctx, h)
 	g.sent = make([]sent, 0, len(reqs))
 	for i, req := range reqs {
-		f, stream, err := build(ctx, h, req, &call)
+		f, err := build(ctx, h, req, &call)
 		if err != nil {
 			g.put(i, rejected(err))
 			continue
 		}
 		hg.Fetches = append(hg.Fetches, f)
-		g.sent = append(g.sent, sent{i, f.URL, stream})
+		g.sent = append(g.sent, sent{index: i, fetch: f})
 	}
 	decided := len(g.order) > 0 && (mode == host.All || mode == host.Race || mode == host.Quorum && len(hg.Fetches) < count)
 	if len(hg.Fetches) == 0 || decided {
+		g.unsent()
 		g.cancelRest()
 		return g
 	}
 	g.settled = make(chan int, len(hg.Fetches))
 	calls, fail := h.Group(hg, g.settled)
 	if fail != nil {
+		g.unsent()
 		g.rejectRest(failure(fail))
 		return g
 	}
@@ -158,10 +187,18 @@ func start(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts
 	return g
 }
 
+// unsent is for fetches that were made in vain.
+func (g *group) unsent() {
+	for _, s := range g.sent {
+		over(s.fetch)
+	}
+}
+
 // settle takes the outcome of what was sent as number i.
 func (g *group) settle(ctx context.Context, i int) {
-	s := g.sent[i]
-	g.put(s.index, result(ctx, s.url, g.calls.Outcome(i, s.stream)))
+	s := &g.sent[i]
+	s.taken = true
+	g.put(s.index, result(ctx, s.fetch, g.calls.Outcome(i)))
 }
 
 func (g *group) put(i int, r Result) {
@@ -190,15 +227,14 @@ func (g *group) rest(make func() Result) {
 	}
 }
 
-// first is the first error of a group: one that came about by itself, before those that it cancelled.
-func (g *group) first() error {
+// first is where the first error of a group is: one that came about by itself, before those that it cancelled.
+func (g *group) first() int {
 	for _, i := range g.order {
 		if g.results[i].State == Rejected {
-			return g.results[i].Err
+			return i
 		}
 	}
-	i := slices.IndexFunc(g.results, func(r Result) bool { return r.Err != nil })
-	return g.results[i].Err
+	return slices.IndexFunc(g.results, func(r Result) bool { return r.Err != nil })
 }
 
 // errors are all errors of a group, in the order of the requests.

@@ -13,38 +13,52 @@ import (
 
 const noHost = "no invocation is running here: a handler runs in Sortie, or in a test by package sortietest"
 
-// invoke runs one invocation. It doesn't let a panic pass.
+// invoke runs one invocation, but for a streamed answer's body. It doesn't let a panic pass.
 func invoke(ctx context.Context, h host.Host, in *host.Inbound, handler func(context.Context, *Request) (*Response, error)) (out *host.Outbound, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if deadline := h.Deadline(); !deadline.IsZero() {
-		ctx = limited{ctx, deadline}
-	}
+	ctx = limited{ctx, h}
 	defer func() {
 		if p := recover(); p != nil {
-			h.Log(8, fmt.Sprintf("panic: %v\n\n%s", p, debug.Stack()))
-			out, err = nil, fmt.Errorf("panic: %v", p)
+			out, err = nil, panicked(h, p, debug.Stack())
+		}
+		if out == nil || out.BodyReader == nil {
+			cancel()
 		}
 	}()
 	source.reseed()
-	resp, err := handler(ctx, inbound(in))
+	resp, err := handler(ctx, inbound(ctx, in))
 	if err != nil {
 		return nil, err
 	}
-	return outbound(resp)
+	out, err = outbound(resp)
+	if err == nil && resp.Body == nil && resp.BodyReader != nil {
+		out.BodyReader = &answer{h: h, body: resp.BodyReader, end: cancel}
+	}
+	return out, err
 }
 
-// limited tells the wall deadline, but has no timer for it: at that time the host ends the guest anyway, and while a timer runs nobody can
-// tell that all goroutines of a plugin wait for each other.
+// panicked logs a panic of the plugin's, and is the error that its invocation fails with.
+func panicked(h host.Host, p any, stack []byte) error {
+	h.Log(8, fmt.Sprintf("panic: %v\n\n%s", p, stack))
+	return fmt.Errorf("panic: %v", p)
+}
+
+// limited tells the deadline of the limit that runs, but has no timer for it: at that time the host ends the guest anyway, and while a timer
+// runs nobody can tell that all goroutines of a plugin wait for each other.
 type limited struct {
 	context.Context
-	deadline time.Time
+	h host.Host
 }
 
-// Deadline is the invocation's wall deadline.
-func (l limited) Deadline() (time.Time, bool) { return l.deadline, true }
+// Deadline is the invocation's: it moves once, when a streamed answer begins.
+func (l limited) Deadline() (time.Time, bool) {
+	if deadline := l.h.Deadline(); !deadline.IsZero() {
+		return deadline, true
+	}
+	return l.Context.Deadline()
+}
 
-func inbound(in *host.Inbound) *Request {
+func inbound(ctx context.Context, in *host.Inbound) *Request {
 	url := in.Path
 	if in.RawQuery != "" {
 		url += "?" + in.RawQuery
@@ -53,7 +67,11 @@ func inbound(in *host.Inbound) *Request {
 	if header == nil {
 		header = Header{}
 	}
-	return &Request{Method: in.Method, URL: url, Header: header, Body: in.Body, Path: in.Path, Host: in.Host, RemoteAddr: in.RemoteAddr}
+	req := &Request{Method: in.Method, URL: url, Header: header, Body: in.Body, Path: in.Path, Host: in.Host, RemoteAddr: in.RemoteAddr}
+	if in.BodyReader != nil {
+		req.BodyReader = newStream(ctx, "", in.BodyReader, nil)
+	}
+	return req
 }
 
 func outbound(r *Response) (*host.Outbound, error) {
@@ -75,11 +93,7 @@ func outbound(r *Response) (*host.Outbound, error) {
 			return nil, fmt.Errorf("the response's header field %q is not valid", name)
 		}
 	}
-	body, err := r.bytes()
-	if err != nil {
-		return nil, fmt.Errorf("reading the response's body: %w", err)
-	}
-	return &host.Outbound{Status: status, Header: r.Header, Body: body}, nil
+	return &host.Outbound{Status: status, Header: r.Header, Body: r.Body}, nil
 }
 
 func all(values []string, valid func(string) bool) bool {

@@ -12,7 +12,7 @@ import (
 // beats the call's. What isn't set is the policy's: the manifest's own numbers.
 type Option func(*settings)
 
-// WithTimeout bounds the whole fetch: from the call to the last byte, waiting for a slot, retries and redirects included. Its
+// WithTimeout bounds the whole fetch: from the call to the last byte, streamed or not, waiting for a slot, retries and redirects included. Its
 // expiry is `timeout`. In a group it bounds every member; to bound the group as a whole give it a context with a deadline.
 func WithTimeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
 
@@ -93,6 +93,7 @@ func WithRedirect(mode Redirect) Option { return func(s *settings) { s.redirect 
 // Without it every status is a response.
 func WithExpect(statuses string) Option { return func(s *settings) { s.expect = statuses } }
 
-// WithStream leaves the response's body with the host: Body is nil, and BodyReader reads it piece by piece, so a body may be
-// larger than what the plugin wants to hold. In this edition of the host the whole body has arrived when the call returns.
+// WithStream makes the call return when the response's head is here: Body is nil, and BodyReader reads the body as it arrives, while
+// other fetches are in flight. In a group, too, a member has settled with its head. The fetch lasts until the body's end: all its times run
+// on, and it takes a slot of the policy's concurrency, so read it or close it.
 func WithStream() Option { return func(s *settings) { s.stream = true } }

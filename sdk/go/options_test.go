@@ -3,11 +3,9 @@ package sortie_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net/url"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	sortie "github.com/sortie-run/sortie/sdk/go"
 	"github.com/sortie-run/sortie/sdk/go/sortietest"
@@ -85,7 +83,6 @@ func TestFetchLeavesTheRequestAlone(t *testing.T) {
 
 func TestRefusedBeforeSending(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("broken")
 	for _, c := range []struct {
 		name string
 		req  *sortie.Request
@@ -98,8 +95,6 @@ func TestRefusedBeforeSending(t *testing.T) {
 		{"negative time", &sortie.Request{}, []sortie.Option{sortie.WithTimeout(-1)}, sortie.ErrInvalid},
 		{"attempts", &sortie.Request{}, []sortie.Option{sortie.WithRetry(sortie.Retry{Attempts: 1 << 30})}, sortie.ErrInvalid},
 		{"statuses", &sortie.Request{}, []sortie.Option{sortie.WithRetry(sortie.Retry{Statuses: []int{1 << 20}})}, sortie.ErrInvalid},
-		{"body fails", &sortie.Request{BodyReader: iotest.ErrReader(broken)}, nil, broken},
-		{"body too long", &sortie.Request{BodyReader: endless{}}, nil, sortie.ErrLimit},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := sortietest.New(t)
@@ -114,33 +109,4 @@ func TestRefusedBeforeSending(t *testing.T) {
 			})
 		})
 	}
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
-
-func TestStream(t *testing.T) {
-	t.Parallel()
-	h := sortietest.New(t)
-	h.Reply("https://x.example/", sortietest.Reply{Body: "piece by piece"})
-	h.Do(func(ctx context.Context) {
-		resp, err := sortie.Get(ctx, "https://x.example/", sortie.WithStream())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp.Body != nil {
-			t.Error("a streamed response has a Body")
-		}
-		if _, ok := resp.BodyReader.(io.Closer); !ok {
-			t.Error("BodyReader can't be closed")
-		}
-		if err := iotest.TestReader(resp.BodyReader, []byte("piece by piece")); err != nil {
-			t.Error(err)
-		}
-		resp, err = sortie.Get(ctx, "https://x.example/", sortie.WithStream())
-		if err != nil || resp.Text() != "piece by piece" || resp.Text() != "piece by piece" {
-			t.Errorf("Text twice of a stream: %q, %v", resp.Text(), err)
-		}
-	})
 }

@@ -20,9 +20,16 @@ type Request struct {
 	Header Header
 	// Body, whole.
 	Body []byte
-	// BodyReader gives the body of a fetch when Body is nil. It is read to its end before the fetch starts, since this edition of the
-	// host takes whole bodies only; beyond 64 MiB the fetch is rejected as request_too_large (the policy's request_bytes is less
-	// by default). Inbound requests have their Body instead.
+	// BodyReader gives the body of a fetch when Body is nil. It is read by a goroutine while the fetch is under way, as fast as the upstream
+	// takes it, and goes on while a streamed response is read. If it fails the fetch does, as invalid_request, and its error is
+	// wrapped. If it is an io.Closer it is closed when no more of it is needed. If it has a method Len() int, as bytes.Reader and
+	// strings.Reader do, that is announced as the body's length; others are sent without one.
+	//
+	// What has been read is gone: once the body has begun, the fetch isn't retried, and a redirect that would keep the body is
+	// redirect_blocked.
+	//
+	// Of the request that a plugin serves it reads the body as it arrives, if the handler was given to [HandleStream]; then it is an
+	// io.Closer, and Body is nil.
 	BodyReader io.Reader
 
 	// Path is the path of an inbound request below the plugin's, as it came: percent-encoded. It starts with "/".

@@ -17,16 +17,19 @@ type Response struct {
 	Header Header
 	// Body, whole. Decoded, if it came compressed.
 	Body []byte
-	// BodyReader reads the body of a response fetched with WithStream, whose Body is nil. It also is an io.Closer, to let the host
-	// free what wasn't read before the invocation ends. In an answer it gives the body when Body is nil, and is read to
-	// its end before the answer is sent.
+	// BodyReader reads the body of a response fetched with WithStream, whose Body is nil, as it arrives; its errors are an [*Error]. It also is an
+	// io.Closer: close it if you don't read it to its end, for until then, or the end of its context, the fetch is in flight.
+	//
+	// In an answer it gives the body when Body is nil: each piece that it gives is sent to the client at once, and a slow client slows its
+	// reading down. A response fetched with WithStream may be answered as it is; to write instead of being read, see
+	// [Stream]. If it is an io.Closer it is closed in the end. When it fails the client sees its connection cut, never a clean end.
 	BodyReader io.Reader
 
 	// URL is where the response came from, after redirects.
 	URL string
 	// Attempts says how many attempts it took, the first included.
 	Attempts int
-	// Elapsed is the time from the call to the last byte.
+	// Elapsed is the time from the call to the last byte, or to the head if the body is a stream.
 	Elapsed time.Duration
 	// Redirected says that the URL isn't the one that was asked for.
 	Redirected bool
@@ -84,21 +87,22 @@ func (r *Response) Check() error {
 func (r *Response) bytes() ([]byte, error) {
 	if r.Body == nil && r.BodyReader != nil {
 		body, err := readBody(r.BodyReader)
+		if c, ok := r.BodyReader.(io.Closer); ok {
+			_ = c.Close()
+		}
 		r.Body, r.BodyReader = body, nil
 		return body, err
 	}
 	return r.Body, nil
 }
 
-// maxBody bounds what is read from a BodyReader: half of a guest's memory by default, and well above any sensible request_bytes.
+// maxBody bounds what Text and JSON read from a BodyReader: half of a guest's memory by default.
 const maxBody = 64 << 20
-
-var errBodyTooLarge = fmt.Errorf("body longer than %d bytes", maxBody)
 
 func readBody(r io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, maxBody+1))
 	if err == nil && len(body) > maxBody {
-		return nil, errBodyTooLarge
+		return nil, fmt.Errorf("body longer than %d bytes", maxBody)
 	}
 	return body, err
 }

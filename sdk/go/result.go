@@ -41,17 +41,32 @@ type Result struct {
 	State    State
 }
 
-// result makes the plugin's result of the host's outcome. A fetch that was cancelled since ctx ended has ctx's error.
-func result(ctx context.Context, url string, o host.Outcome) Result {
-	switch {
-	case o.State == host.Fulfilled && o.Response != nil:
-		return Result{Response: response(o.Response), State: Fulfilled}
-	case o.State == host.Cancelled && ctx.Err() != nil:
-		return failed(contextError(ctx, url))
-	case o.Failure != nil:
-		return Result{Err: failure(o.Failure), State: State(o.State)}
+// result makes the plugin's result of the host's outcome. A fetch that was cancelled since ctx ended has ctx's error, and one that was since its
+// own body failed, the body's. The fetch is over then, unless its response is a stream.
+func result(ctx context.Context, f *host.Fetch, o host.Outcome) Result {
+	body, _ := f.BodyReader.(*upload)
+	if o.State == host.Fulfilled && o.Response != nil {
+		return Result{Response: response(ctx, o.Response, body), State: Fulfilled}
 	}
-	return rejected(&Error{Code: "protocol_error", Message: "the host told nothing about the fetch", URL: url})
+	broken := body.failure()
+	switch {
+	case o.State == host.Cancelled && ctx.Err() != nil:
+		body.close()
+		return failed(contextError(ctx, f.URL))
+	case o.State == host.Cancelled && broken != nil:
+		body.close()
+		return rejected(&Error{Code: "invalid_request", Message: "reading the request's body: " + broken.Error(), URL: f.URL, err: broken})
+	case o.Failure != nil:
+		err := failure(o.Failure)
+		if o.Failure.Response != nil {
+			err.Response = response(ctx, o.Failure.Response, body)
+		} else {
+			body.close()
+		}
+		return Result{Err: err, State: State(o.State)}
+	}
+	body.close()
+	return rejected(&Error{Code: "protocol_error", Message: "the host told nothing about the fetch", URL: f.URL})
 }
 
 func rejected(err *Error) Result { return Result{Err: err, State: Rejected} }
@@ -64,7 +79,27 @@ func failed(err *Error) Result {
 	return rejected(err)
 }
 
-func response(r *host.Response) *Response {
-	return &Response{Status: r.Status, Header: r.Header, Body: r.Body, BodyReader: r.Reader, URL: r.URL,
-		Attempts: r.Attempts, Elapsed: r.Elapsed, Redirected: r.Redirected}
+// close ends a streamed response that nobody will be given.
+func (r *Result) close() {
+	response := r.Response
+	if e, ok := r.Err.(*Error); ok {
+		response = e.Response
+	}
+	if response == nil {
+		return
+	}
+	if s, ok := response.BodyReader.(*stream); ok {
+		_ = s.Close()
+	}
+}
+
+// response makes the plugin's response of the host's; body is the request's, which may still be under way beside a stream.
+func response(ctx context.Context, r *host.Response, body *upload) *Response {
+	p := &Response{Status: r.Status, Header: r.Header, Body: r.Body, URL: r.URL, Attempts: r.Attempts, Elapsed: r.Elapsed, Redirected: r.Redirected}
+	if r.Reader != nil {
+		p.BodyReader = newStream(ctx, r.URL, r.Reader, body)
+	} else {
+		body.close()
+	}
+	return p
 }

@@ -67,10 +67,24 @@ func first[T comparable](own, call T) T {
 }
 
 // build makes the fetch that crosses of a request and the options of the call. It changes neither.
-func build(ctx context.Context, h host.Host, req *Request, call *settings) (*host.Fetch, bool, *Error) {
+func build(ctx context.Context, h host.Host, req *Request, call *settings) (*host.Fetch, *Error) {
 	if req == nil {
-		return nil, false, &Error{Code: "invalid_request", Message: "the request is nil"}
+		return nil, &Error{Code: "invalid_request", Message: "the request is nil"}
 	}
+	f, err := merge(req, call)
+	if err != nil {
+		if req.BodyReader != nil {
+			(&upload{from: req.BodyReader}).close()
+		}
+		return nil, invalid(req, err)
+	}
+	if left, ok := remaining(ctx, h); ok && (f.Timeout == 0 || left < f.Timeout) {
+		f.Timeout = left
+	}
+	return f, nil
+}
+
+func merge(req *Request, call *settings) (*host.Fetch, error) {
 	own := &req.own
 	s := call.over(own)
 	f := &host.Fetch{
@@ -80,9 +94,10 @@ func build(ctx context.Context, h host.Host, req *Request, call *settings) (*hos
 		AttemptTimeout: s.attemptTimeout,
 		Hedge:          s.hedge,
 		Expect:         s.expect,
+		Stream:         s.stream,
 	}
 	if s.err != nil {
-		return nil, false, invalid(req, s.err)
+		return nil, s.err
 	}
 	if s.retry != nil {
 		f.Retry = &host.Retry{Attempts: s.retry.Attempts, Backoff: s.retry.Backoff, MaxBackoff: s.retry.MaxBackoff, Statuses: s.retry.Statuses}
@@ -94,20 +109,14 @@ func build(ctx context.Context, h host.Host, req *Request, call *settings) (*hos
 	case RedirectError:
 		f.Redirect = host.Refuse
 	default:
-		return nil, false, invalid(req, errors.New("unknown redirect mode "+string(s.redirect)))
+		return nil, errors.New("unknown redirect mode " + string(s.redirect))
 	}
 	if err := check(f); err != nil {
-		return nil, false, invalid(req, err)
+		return nil, err
 	}
-	contentType, err := body(f, req, own, call)
-	if err != nil {
-		return nil, false, err
-	}
+	contentType := body(f, req, own, call)
 	f.Header = header(req.Header, own.header, call.header, contentType)
-	if left, ok := remaining(ctx, h); ok && (f.Timeout == 0 || left < f.Timeout) {
-		f.Timeout = left
-	}
-	return f, s.stream, nil
+	return f, nil
 }
 
 // check refuses numbers that the encoding can't carry: one such would cost its whole group.
@@ -137,28 +146,21 @@ const (
 )
 
 // body gives f its body, and tells the content type that came with it.
-func body(f *host.Fetch, req *Request, own, call *settings) (contentType string, _ *Error) {
+func body(f *host.Fetch, req *Request, own, call *settings) (contentType string) {
 	switch {
 	case own.contentType != "":
 		f.Body, contentType = own.body, own.contentType
 	case req.Body != nil:
 		f.Body = req.Body
 	case req.BodyReader != nil:
-		b, err := readBody(req.BodyReader)
-		if err == errBodyTooLarge {
-			return "", &Error{Code: "request_too_large", Message: err.Error(), URL: req.URL, err: err}
-		}
-		if err != nil {
-			return "", invalid(req, err)
-		}
-		f.Body = b
+		send(f, req.BodyReader)
 	case call.contentType != "":
 		f.Body, contentType = call.body, call.contentType
 	}
 	if contentType != "" && f.Method == "" {
 		f.Method = "POST"
 	}
-	return contentType, nil
+	return contentType
 }
 
 // header merges the request's own fields over those of the call. The request's map is handed on itself when nothing is added to it.

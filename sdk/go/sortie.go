@@ -13,6 +13,9 @@
 //
 //	func main() {}
 //
+// Bodies are whole, unless asked for in pieces: [WithStream] for a response, [Request.BodyReader] for what is sent, [Stream] for the answer, and
+// [HandleStream] for the request that is served.
+//
 // [Get], [Post] and [Fetch] make one fetch; goroutines that call them overlap. [All], [AllSettled], [Any], [Race], [Quorum] and [AsCompleted] make
 // many, which the host runs concurrently. A context's deadline and cancellation reach the host. Options such as [WithTimeout] are for a call or, by
 // [Request.With], for one request.
@@ -30,16 +33,33 @@ import (
 
 // Handle registers the plugin's handler. Call it in an init function; a later call replaces the former.
 //
-// ctx ends with the invocation: at its wall limit, or when the handler returns, and whatever is in flight then is cancelled. An
-// error, a panic, or neither response nor error fails the invocation as plugin_error; the stack of a panic is in the log. A request
-// answered with an error of one's own is a response: see [Response].
+// ctx ends with the invocation: at its limit, when the handler returns, or if its answer has a BodyReader, when that has been read; whatever is in
+// flight then is cancelled. An error, a panic, or neither response nor error fails the invocation as plugin_error; the stack of a panic is
+// in the log. A request answered with an error of one's own is a response: see [Response].
+//
+// The limit is the manifest's wall until the answer begins, and from there on its stream. ctx.Deadline tells the one that runs.
 func Handle(handler func(ctx context.Context, req *Request) (*Response, error)) {
+	register("sortie.Handle", handler, false)
+}
+
+// HandleStream registers a handler that begins as soon as the request's head is here, and reads the body, as it arrives, from the
+// request's BodyReader; else it is as Handle. Call it in an init function: it is then that the host is asked for such requests.
+//
+// It is for bodies that are larger than the plugin wants to hold, that are passed on as they come, or that decide early whether they are wanted at
+// all. Otherwise Handle is better: the plugin doesn't start, and takes no slot, before a slow client has sent everything. The wall limit runs while
+// the body is waited for. What isn't read stays with the client; a body over the manifest's input limit fails the invocation.
+func HandleStream(handler func(ctx context.Context, req *Request) (*Response, error)) {
+	register("sortie.HandleStream", handler, true)
+	streamRequest()
+}
+
+func register(name string, handler func(context.Context, *Request) (*Response, error), streams bool) {
 	if handler == nil {
-		panic("sortie.Handle: the handler is nil")
+		panic(name + ": the handler is nil")
 	}
 	host.SetEntry(func(ctx context.Context, h host.Host, in *host.Inbound) (*host.Outbound, error) {
 		return invoke(ctx, h, in, handler)
-	})
+	}, streams)
 }
 
 // Warmup runs f while the instance is being initialised, before it has a request: a place to fill caches, compile regular expressions,

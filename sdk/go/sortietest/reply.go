@@ -1,6 +1,7 @@
 package sortietest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -12,17 +13,19 @@ import (
 
 // Reply is a canned answer.
 type Reply struct {
-	Status int               // 0: 200
-	Header map[string]string // with Location and a 3xx status it is a redirect
-	Body   string
-	JSON   any           // the body instead, with its content type
-	Delay  time.Duration // how long it takes
-	Code   string        // fail with this code of the contract's instead, "connect_error" for one
-	Times  int           // how often it is given, then the next that matches; 0: always
+	Status     int               // 0: 200
+	Header     map[string]string // with Location and a 3xx status it is a redirect
+	Body       string
+	JSON       any           // the body instead, with its content type
+	Chunks     []string      // the body instead, in pieces: what sortie.WithStream reads one by one
+	ChunkDelay time.Duration // how long each of Chunks takes
+	Delay      time.Duration // how long the head takes
+	Code       string        // fail with this code of the contract's instead, "connect_error" for one; with Chunks, after them
+	Times      int           // how often it is given, then the next that matches; 0: always
 }
 
-// responder answers a request that matched.
-type responder func(*sortie.Request) (*sortie.Response, error)
+// responder answers a request that matched. ctx is the attempt's; a body may be read under it.
+type responder func(ctx context.Context, req *sortie.Request) (*sortie.Response, error)
 
 type rule struct {
 	pattern  string // as given, for messages
@@ -31,6 +34,7 @@ type rule struct {
 	delay    time.Duration
 	left     int // how often still; -1: always
 	answer   responder
+	unsent   bool // it fails before anything of the request is sent
 	anyQuery bool
 }
 
@@ -55,25 +59,35 @@ func (h *Host) Reply(pattern string, r Reply) {
 	if left <= 0 {
 		left = -1
 	}
-	h.add(pattern, r.Delay, left, func(*sortie.Request) (*sortie.Response, error) {
-		if r.Code != "" {
-			return nil, &sortie.Error{Code: r.Code, Message: "as the test has it"}
+	var fail error
+	if r.Code != "" {
+		fail = &sortie.Error{Code: r.Code, Message: "as the test has it"}
+	}
+	rule := &rule{pattern: pattern, delay: r.Delay, left: left, unsent: connecting(r.Code)}
+	rule.answer = func(ctx context.Context, _ *sortie.Request) (*sortie.Response, error) {
+		switch {
+		case r.Chunks != nil:
+			return &sortie.Response{Status: r.Status, Header: header, BodyReader: newChunks(ctx, &r, fail)}, nil
+		case fail != nil:
+			return nil, fail
 		}
 		return &sortie.Response{Status: r.Status, Header: header, Body: body}, nil
-	})
+	}
+	h.add(rule)
 }
 
 // Func registers a function that answers; pattern as with Reply. It is called once for each attempt and hop, maybe from several
-// goroutines at once. An error that is a *sortie.Error is what the plugin gets; any other one becomes a connect_error.
+// goroutines at once. An error that is a *sortie.Error is what the plugin gets; any other one becomes a connect_error. A response's
+// BodyReader is read as the plugin reads it, and closed in the end if it is an io.Closer; its errors are as the function's, but others than
+// a *sortie.Error a read_error.
 func (h *Host) Func(pattern string, answer func(*sortie.Request) (*sortie.Response, error)) {
 	h.t.Helper()
-	h.add(pattern, 0, -1, answer)
+	h.add(&rule{pattern: pattern, left: -1, answer: func(_ context.Context, req *sortie.Request) (*sortie.Response, error) { return answer(req) }})
 }
 
-func (h *Host) add(pattern string, delay time.Duration, left int, answer responder) {
+func (h *Host) add(r *rule) {
 	h.t.Helper()
-	r := &rule{pattern: pattern, delay: delay, left: left, answer: answer}
-	raw := strings.TrimSpace(pattern)
+	raw := strings.TrimSpace(r.pattern)
 	if method, rest, ok := strings.Cut(raw, " "); ok {
 		r.method, raw = strings.ToUpper(method), strings.TrimSpace(rest)
 	}
@@ -83,7 +97,7 @@ func (h *Host) add(pattern string, delay time.Duration, left int, answer respond
 	} else {
 		u, err := parseURL(raw)
 		if err != nil {
-			h.t.Fatalf("sortietest: the pattern %q has no absolute URL: %v", pattern, err)
+			h.t.Fatalf("sortietest: the pattern %q has no absolute URL: %v", r.pattern, err)
 		}
 		r.anyQuery = u.RawQuery == "" && !u.ForceQuery
 		r.url = normal(u)

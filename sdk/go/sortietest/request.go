@@ -3,7 +3,6 @@ package sortietest
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"strconv"
@@ -49,7 +48,11 @@ func (x *exchange) prepare() (*hop, *host.Failure) {
 	if n, limit := int64(len(f.Body)), x.s.limits.RequestBytes; n > limit {
 		return nil, bad("request_too_large", "request_bytes is %d; the body has %d", limit, n)
 	}
-	return &hop{method: method, url: u, header: f.Header, body: f.Body}, nil
+	to := &hop{method: method, url: u, header: f.Header, body: f.Body}
+	if f.BodyReader != nil {
+		to.streams = &upload{from: f.BodyReader, limit: x.s.limits.RequestBytes, length: f.BodyLength}
+	}
+	return to, nil
 }
 
 func bad(code, format string, args ...any) *host.Failure {
@@ -81,16 +84,19 @@ func (to *hop) follow(status int, location string) (*hop, *host.Failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	next := &hop{method: to.method, url: u, header: maps.Clone(to.header), body: to.body, onward: true}
+	next := &hop{method: to.method, url: u, header: maps.Clone(to.header), body: to.body, streams: to.streams, onward: true}
 	if next.header == nil {
 		next.header = map[string][]string{}
 	}
 	drop := sortie.Header(next.header).Del
 	if status == 303 && to.method != "HEAD" || (status == 301 || status == 302) && to.method == "POST" {
-		next.method, next.body = "GET", nil
+		next.method, next.body, next.streams = "GET", nil, nil
 		for _, name := range []string{"content-type", "content-encoding", "content-language", "content-location"} {
 			drop(name)
 		}
+	}
+	if next.begun() {
+		return nil, bad("redirect_blocked", "the response redirects (status %d) with a request's body that was a stream and can't be sent again", status)
 	}
 	if !strings.EqualFold(u.Scheme+"://"+u.Host, to.url.Scheme+"://"+to.url.Host) {
 		for _, name := range []string{"authorization", "cookie"} {
@@ -171,6 +177,15 @@ func retryPolicy(r *host.Retry) host.Retry {
 	return policy
 }
 
+// connecting tells whether a code is of what comes before a request is sent.
+func connecting(code string) bool {
+	switch code {
+	case "dns_error", "connect_error", "connect_timeout", "tls_error", "proxy_error", "pool_timeout", "rate_limited", "circuit_open":
+		return true
+	}
+	return false
+}
+
 // passing tells whether a failure may pass if the request is sent again (the contract's column "retryable").
 func passing(code string, to *hop) bool {
 	switch code {
@@ -184,21 +199,12 @@ func passing(code string, to *hop) bool {
 
 // replayable tells whether a request may be sent twice (RFC 9110, section 9.2.2, and the Idempotency-Key field).
 func (to *hop) replayable() bool {
+	if to.begun() {
+		return false
+	}
 	switch to.method {
 	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
 		return true
 	}
 	return sortie.Header(to.header).Get("idempotency-key") != ""
 }
-
-// stream is a body that is read piece by piece.
-type stream struct{ bytes.Reader }
-
-func newStream(body []byte) io.ReadCloser {
-	s := new(stream)
-	s.Reset(body)
-	return s
-}
-
-// Close does nothing here: the body is the test's.
-func (*stream) Close() error { return nil }

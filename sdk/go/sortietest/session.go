@@ -6,17 +6,18 @@ import (
 	"sync"
 	"time"
 
+	sortie "github.com/sortie-run/sortie/sdk/go"
 	"github.com/sortie-run/sortie/sdk/go/internal/host"
 )
 
 // session is the host.Host of one invocation.
 type session struct {
-	host     *Host
-	limits   Limits
-	deadline time.Time
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	slots    chan struct{}
+	host   *Host
+	limits Limits
+	life   *life
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	slots  chan struct{}
 
 	mu       sync.Mutex
 	running  sync.WaitGroup // Add only under mu, and not once closed
@@ -48,7 +49,10 @@ func (s *session) isClosed() bool {
 }
 
 // Deadline implements host.Host; so do Config, Log, Send and Group.
-func (s *session) Deadline() time.Time { return s.deadline }
+func (s *session) Deadline() time.Time {
+	deadline, _ := s.life.Deadline()
+	return deadline
+}
 
 // Config gives the test's config.
 func (s *session) Config(key string) ([]byte, bool) { return s.host.configValue(key) }
@@ -66,6 +70,7 @@ type stop struct{ code, message string }
 func (s *stop) Error() string { return s.message }
 
 var (
+	stopBody    = &stop{"cancelled", "cancelled because the request's body failed"}
 	stopGuest   = &stop{"cancelled", "cancelled by the caller"}
 	stopMode    = &stop{"cancelled", "cancelled because its group is decided"}
 	stopSession = &stop{"cancelled", "cancelled because the invocation is over"}
@@ -99,7 +104,7 @@ func (s *session) start(g *host.Group, settled chan<- int, single bool) (host.Ca
 		return nil, &host.Failure{Code: "cancelled", Message: "the invocation is over"}
 	}
 	n := len(g.Fetches)
-	c := &calls{group: g, outcomes: make([]host.Outcome, n), settled: settled, single: single}
+	c := &calls{group: g, outcomes: make([]host.Outcome, n), taken: make([]bool, n), settled: settled, single: single}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	c.cancel = cancel
 	if g.Timeout > 0 {
@@ -128,6 +133,8 @@ type calls struct {
 
 	mu                  sync.Mutex
 	outcomes            []host.Outcome
+	taken               []bool // which outcomes were
+	dropped             bool
 	settled             chan<- int
 	next, left          int
 	fulfilled, rejected int
@@ -139,14 +146,15 @@ func (c *calls) work(ctx context.Context, s *session) {
 		c.mu.Lock()
 		i := c.next
 		c.next++
+		var sent *sortie.Request
 		if i < len(c.outcomes) && ctx.Err() == nil {
-			s.host.begin(c.group.Fetches[i]) // under the lock: so a group's requests are captured in its order
+			sent = s.host.begin(c.group.Fetches[i]) // under the lock: so a group's requests are captured in its order
 		}
 		c.mu.Unlock()
 		if i >= len(c.outcomes) {
 			return
 		}
-		c.settle(i, s.fetch(ctx, c.group.Fetches[i]))
+		s.fetch(ctx, c.group.Fetches[i], sent, func(o host.Outcome) { c.settle(i, o) })
 	}
 }
 
@@ -154,10 +162,13 @@ func (c *calls) settle(i int, o host.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.outcomes[i] = o
-	switch o.State {
-	case host.Fulfilled:
+	if c.dropped {
+		abandon(o)
+	}
+	switch {
+	case o.State == host.Fulfilled:
 		c.fulfilled++
-	case host.Rejected:
+	case o.State == host.Rejected, o.Failure.Message == stopBody.message: // to the mode, a member that gave up has failed
 		c.rejected++
 	}
 	if c.decided() {
@@ -190,20 +201,35 @@ func (c *calls) decided() bool {
 }
 
 // Outcome implements host.Calls; so do Cancel and Drop.
-func (c *calls) Outcome(i int, stream bool) host.Outcome {
+func (c *calls) Outcome(i int) host.Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := c.outcomes[i]
-	if stream && o.State == host.Fulfilled {
-		streamed := *o.Response
-		streamed.Reader, streamed.Body = newStream(streamed.Body), nil
-		o.Response = &streamed
-	}
-	return o
+	c.taken[i] = true
+	return c.outcomes[i]
 }
 
 // Cancel cancels what hasn't settled.
 func (c *calls) Cancel() { c.cancel(stopGuest) }
 
-// Drop cancels; the rest is the garbage collector's.
-func (c *calls) Drop() { c.cancel(stopGuest) }
+// Drop cancels, and closes the streams that weren't handed out.
+func (c *calls) Drop() {
+	c.cancel(stopGuest)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropped = true
+	for i, o := range c.outcomes {
+		if !c.taken[i] {
+			abandon(o)
+		}
+	}
+}
+
+func abandon(o host.Outcome) {
+	r := o.Response
+	if o.Failure != nil {
+		r = o.Failure.Response
+	}
+	if r != nil && r.Reader != nil {
+		_ = r.Reader.Close()
+	}
+}

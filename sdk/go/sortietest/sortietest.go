@@ -17,8 +17,9 @@
 // Codes, states and modes are those of the real host: groups cancel their losers, concurrency, time-outs, expected statuses, retries,
 // redirects and budgets work, with the manifest's default limits or those given to [Host.Limit]. A fetch that nothing was
 // registered for is rejected as host_denied, and fails the test. URLs are parsed by net/url here and as browsers do there; nothing is
-// resolved or connected, so the codes of those phases come from a [Reply] alone; hedging is ignored, and so are the limits on memory
-// and CPU.
+// resolved or connected, so the codes of those phases come from a [Reply] alone; hedging is ignored, and so are the limits on memory, CPU
+// and input. Streams are streams: a response's body is given as [Reply] has it in Chunks, with at most 64 KiB ahead of the plugin, and its
+// fetch's times run on. The body of a request that the plugin sends by a BodyReader is read to its end before it is answered, though.
 //
 // # Time
 //
@@ -83,7 +84,8 @@ type Limits struct {
 	RequestBytes  int64         // of one fetch's body (1 MiB)
 	ResponseBytes int64         // of one response's body (8 MiB)
 	TotalBytes    int64         // of all responses' bodies (32 MiB)
-	Wall          time.Duration // of one invocation (30s)
+	Wall          time.Duration // of one invocation, until its answer begins (30s)
+	Stream        time.Duration // of one invocation, from there on (5m)
 	Output        int64         // of the answer's body (16 MiB)
 }
 
@@ -97,6 +99,7 @@ func (l Limits) complete() Limits {
 	set(&l.ResponseBytes, 8<<20)
 	set(&l.TotalBytes, 32<<20)
 	set(&l.Wall, 30*time.Second)
+	set(&l.Stream, 5*time.Minute)
 	set(&l.Output, 16<<20)
 	return l
 }
@@ -131,11 +134,17 @@ func (h *Host) Config(config map[string]any) {
 }
 
 // Requests returns what the plugin has sent, in the order in which the fetches began: one for each fetch, not for its retries and
-// redirects. What was denied is among it; members of a group that was decided before their turn are not.
+// redirects. What was denied is among it; members of a group that was decided before their turn are not. A body that was a BodyReader is whole here,
+// once it has been read.
 func (h *Host) Requests() []*sortie.Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.requests)
+	requests := make([]*sortie.Request, len(h.requests))
+	for i, sent := range h.requests {
+		request := *sent
+		requests[i] = &request
+	}
+	return requests
 }
 
 // MaxInFlight returns how many fetches were being answered at once, at most.
@@ -178,10 +187,19 @@ func (h *Host) configValue(key string) ([]byte, bool) {
 	return value, ok
 }
 
-func (h *Host) begin(f *host.Fetch) {
+func (h *Host) begin(f *host.Fetch) *sortie.Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.requests = append(h.requests, captured(f))
+	sent := captured(f)
+	h.requests = append(h.requests, sent)
+	return sent
+}
+
+// received completes a request whose body came in pieces.
+func (h *Host) received(sent *sortie.Request, body []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sent.Body = body
 }
 
 func (h *Host) enter() {

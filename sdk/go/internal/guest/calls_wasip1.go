@@ -2,7 +2,6 @@ package guest
 
 import (
 	"fmt"
-	"io"
 	"unsafe"
 
 	"github.com/sortie-run/sortie/sdk/go/internal/host"
@@ -14,13 +13,13 @@ type calls struct {
 	inv     *invocation
 	handle  uint32
 	waiter  *waiter
-	streams map[int]bool // members whose bodies are still read
+	streams map[int]bool // members whose bodies were handed out as streams; their readers drop them
 	taken   bool         // a single fetch's outcome was taken, and its handle dropped with it
 	dropped bool
 }
 
-// Outcome implements host.Calls; so do Cancel and Drop. It drops the handle, unless its body is left with the host.
-func (c *calls) Outcome(i int, streamed bool) host.Outcome {
+// Outcome implements host.Calls; so do Cancel and Drop. It drops the handle, unless its body is a stream.
+func (c *calls) Outcome(i int) host.Outcome {
 	c.inv.mu.Lock()
 	defer c.inv.mu.Unlock()
 	if c.inv.ended {
@@ -38,21 +37,19 @@ func (c *calls) Outcome(i int, streamed bool) host.Outcome {
 	}
 	response := o.Response
 	if o.Failure != nil {
-		response, streamed = o.Failure.Response, false
+		response = o.Failure.Response
 	}
 	switch {
 	case response == nil:
-	case streamed && length > 0:
+	case length == wire.Unknown:
 		response.Reader = &reader{inv: c.inv, handle: handle}
 		if c.streams == nil {
 			c.streams = make(map[int]bool)
 		}
 		c.streams[i] = true
 		return o
-	case streamed:
-		response.Reader = &reader{inv: c.inv, ended: true}
 	default:
-		response.Body = stream(length, func(ptr unsafe.Pointer, capacity uint32) int32 { return hostBody(handle, ptr, capacity) })
+		response.Body = whole(length, func(ptr unsafe.Pointer, capacity uint32) int32 { return hostBody(handle, ptr, capacity) })
 	}
 	// The host need not hold a member's body until the whole group is dropped.
 	c.forget(handle)
@@ -64,7 +61,7 @@ func unknown(state host.State, code, message string) host.Outcome {
 	return host.Outcome{State: state, Failure: &host.Failure{Code: code, Message: message}}
 }
 
-// Cancel cancels what hasn't settled; the host settles it at once.
+// Cancel cancels what hasn't settled; the host settles it at once. Streams of members that have settled go on.
 func (c *calls) Cancel() {
 	c.inv.mu.Lock()
 	defer c.inv.mu.Unlock()
@@ -83,10 +80,9 @@ func (c *calls) Drop() {
 	c.dropped = true
 	w := c.waiter
 	if len(c.streams) > 0 {
-		// Dropping a group drops its members, also those still read: so drop the others only. The group's own handle goes with
-		// the invocation.
+		// Dropping a group drops its members, also those still read: so drop the others only, which cancels them. The group's own handle
+		// goes with the invocation.
 		if !w.single {
-			hostCancel(c.handle)
 			delete(c.inv.waiting, c.handle)
 		}
 		for i := range w.n {
@@ -98,63 +94,18 @@ func (c *calls) Drop() {
 	}
 	for i := range w.n {
 		delete(c.inv.waiting, w.base+uint32(i))
+		c.inv.unpark(w.base + uint32(i))
 	}
 	if !c.taken {
 		c.forget(c.handle)
 	}
 }
 
-// forget drops a handle, in the host and here.
-func (c *calls) forget(handle uint32) {
-	delete(c.inv.waiting, handle)
+func (c *calls) forget(handle uint32) { c.inv.forget(handle) }
+
+// forget drops a handle, in the host and here. Who waits for its streams tries again, and finds it gone.
+func (inv *invocation) forget(handle uint32) {
+	delete(inv.waiting, handle)
+	inv.unpark(handle)
 	hostDrop(handle)
-}
-
-// reader reads a body that was left with the host.
-type reader struct {
-	inv    *invocation
-	handle uint32
-	ended  bool
-	err    error
-}
-
-// Read gives what the host has, up to len(p).
-func (r *reader) Read(p []byte) (int, error) {
-	r.inv.mu.Lock()
-	defer r.inv.mu.Unlock()
-	switch {
-	case r.err != nil:
-		return 0, r.err
-	case r.ended:
-		return 0, io.EOF
-	case r.inv.ended:
-		return 0, fmt.Errorf("sortie: the body went with its invocation")
-	case len(p) == 0:
-		return 0, nil
-	}
-	n := hostBody(r.handle, pointer(p), uint32(len(p)))
-	if n > 0 {
-		return int(n), nil
-	}
-	r.close()
-	if n < 0 {
-		r.err = fmt.Errorf("sortie: reading a body: errno %d", -n)
-		return 0, r.err
-	}
-	return 0, io.EOF
-}
-
-// Close lets the host free what wasn't read.
-func (r *reader) Close() error {
-	r.inv.mu.Lock()
-	defer r.inv.mu.Unlock()
-	r.close()
-	return nil
-}
-
-func (r *reader) close() {
-	if !r.ended && !r.inv.ended {
-		hostDrop(r.handle)
-	}
-	r.ended = true
 }

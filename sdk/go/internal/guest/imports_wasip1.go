@@ -50,13 +50,51 @@ func hostCancel(handle uint32) int32
 //go:wasmimport sortie:host/v1 drop
 func hostDrop(handle uint32) int32
 
+//go:wasmimport sortie:host/v1 open
+//go:noescape
+func hostOpen(ptr unsafe.Pointer, length uint32) int32
+
+//go:wasmimport sortie:host/v1 open_group
+//go:noescape
+func hostOpenGroup(ptr unsafe.Pointer, length uint32) int32
+
+//go:wasmimport sortie:host/v1 read
+//go:noescape
+func hostRead(handle uint32, ptr unsafe.Pointer, capacity uint32) int32
+
+//go:wasmimport sortie:host/v1 read_error
+//go:noescape
+func hostReadError(handle uint32, ptr unsafe.Pointer, capacity uint32) int32
+
+//go:wasmimport sortie:host/v1 write
+//go:noescape
+func hostWrite(handle uint32, ptr unsafe.Pointer, length uint32) int32
+
+//go:wasmimport sortie:host/v1 finish
+func hostFinish(handle uint32) int32
+
+//go:wasmimport sortie:host/v1 stream_request
+func hostStreamRequest() int32
+
+//go:wasmimport sortie:host/v1 open_request
+func hostOpenRequest() int32
+
+//go:wasmimport sortie:host/v1 begin
+//go:noescape
+func hostBegin(ptr unsafe.Pointer, length uint32) int32
+
+//go:wasmimport sortie:host/v1 time_left
+func hostTimeLeft() int64
+
 // The ABI's errors, as results.
 const (
 	errInval    = -2
+	errAgain    = -4
 	errMfile    = -5
-	errAlready  = -7
 	errCanceled = -8
 	errTooBig   = -9
+	errIO       = -10
+	errPipe     = -11
 )
 
 func pointer(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
@@ -80,8 +118,8 @@ func sized(buf []byte, read func(ptr unsafe.Pointer, capacity uint32) int32) (an
 	return buf[:n], n
 }
 
-// stream reads a body of a known length. One that ends early is as long as it is.
-func stream(length uint64, read func(ptr unsafe.Pointer, capacity uint32) int32) []byte {
+// whole reads a body of a known length, all of which is here. One that ends early is as long as it is.
+func whole(length uint64, read func(ptr unsafe.Pointer, capacity uint32) int32) []byte {
 	if length == 0 {
 		return nil
 	}

@@ -25,18 +25,18 @@ func Run() int32 {
 }
 
 func run() error {
-	entry := host.Registered()
+	entry, streams := host.Registered()
 	if entry == nil {
 		return fmt.Errorf("the plugin has no handler: call sortie.Handle in an init function")
 	}
-	inv := &invocation{waiting: make(map[uint32]member)}
-	in, err := inv.request()
-	if err != nil {
-		return err
-	}
+	inv := &invocation{waiting: make(map[uint32]member), parked: make(map[uint32]chan struct{})}
 	restore := host.Use(inv)
 	defer restore()
 	defer inv.end()
+	in, err := inv.request(streams)
+	if err != nil {
+		return err
+	}
 	out, err := entry(context.Background(), inv, in)
 	if err != nil {
 		return err
@@ -46,15 +46,15 @@ func run() error {
 
 // invocation is the host.Host of one invocation.
 type invocation struct {
-	deadline time.Time
-
-	mu      sync.Mutex // guards the rest; never held while anything blocks
-	buf     []byte     // what crosses, one encoding at a time
-	waiting map[uint32]member
-	ended   bool
+	mu       sync.Mutex // guards the rest; never held while anything blocks
+	deadline time.Time  // asked for when it changes only, so that the same deadline is always the same time
+	buf      []byte     // what crosses, one encoding at a time
+	waiting  map[uint32]member
+	parked   map[uint32]chan struct{} // those of handles whose stream somebody waits for
+	ended    bool
 }
 
-// member is one handle somebody waits for.
+// member is one handle that somebody waits for to settle.
 type member struct {
 	of    *waiter
 	index int // -1: the group's own handle
@@ -64,41 +64,9 @@ type member struct {
 type waiter struct {
 	settled chan<- int
 	single  bool
+	uploads bool   // some members' request bodies are streams
 	base    uint32 // the first member's handle
 	n, left int
-}
-
-func (inv *invocation) request() (*host.Inbound, error) {
-	head, result := sized(make([]byte, 4096), hostRequest)
-	if result < 0 {
-		return nil, fmt.Errorf("reading the request: errno %d", -result)
-	}
-	in, length, left, err := wire.DecodeRequest(head)
-	if err != nil {
-		return nil, fmt.Errorf("reading the request: %w", err)
-	}
-	in.Body = stream(length, hostReadRequest)
-	if left > 0 {
-		inv.deadline = time.Now().Add(left)
-	}
-	inv.buf = head[:0]
-	return in, nil
-}
-
-func (inv *invocation) respond(out *host.Outbound) error {
-	b := wire.AppendResponse(nil, out, address)
-	result := hostRespond(pointer(b), uint32(len(b)))
-	runtime.KeepAlive(b)
-	runtime.KeepAlive(out)
-	switch {
-	case result >= 0:
-		return nil
-	case result == errInval:
-		return fmt.Errorf("the host refuses the response: status %d or a header field is not valid", out.Status)
-	case result == errTooBig:
-		return fmt.Errorf("the host refuses the response: it is too long")
-	}
-	return fmt.Errorf("the host refuses the response: errno %d", -result)
 }
 
 // end wakes whoever still waits. Goroutines outlive an invocation only where the instance does; those find their fetches cancelled.
@@ -106,6 +74,9 @@ func (inv *invocation) end() {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	inv.ended = true
+	for handle := range inv.parked {
+		inv.unpark(handle)
+	}
 	for handle, m := range inv.waiting {
 		delete(inv.waiting, handle)
 		if m.of.left > 0 {
@@ -116,7 +87,11 @@ func (inv *invocation) end() {
 }
 
 // Deadline implements host.Host; so do Log, Config, Send and Group.
-func (inv *invocation) Deadline() time.Time { return inv.deadline }
+func (inv *invocation) Deadline() time.Time {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.deadline
+}
 
 // maxLine keeps a line below what the host takes at once.
 const maxLine = 60 << 10
@@ -139,33 +114,47 @@ func (inv *invocation) Config(key string) ([]byte, bool) {
 
 // Send starts a fetch.
 func (inv *invocation) Send(f *host.Fetch, settled chan<- int) (host.Calls, *host.Failure) {
-	return inv.start(&waiter{settled: settled, single: true, n: 1, left: 1}, f.URL, func(b []byte) ([]byte, int32) {
+	fetches := []*host.Fetch{f}
+	return inv.start(&waiter{settled: settled, single: true, n: 1, left: 1}, fetches, func(b []byte, open bool) ([]byte, int32) {
+		if open {
+			b = wire.AppendOpen(b, f, address)
+			return b, hostOpen(pointer(b), uint32(len(b)))
+		}
 		b = wire.AppendFetch(b, f, address)
-		handle := hostSend(pointer(b), uint32(len(b)))
-		runtime.KeepAlive(f)
-		return b, handle
+		return b, hostSend(pointer(b), uint32(len(b)))
 	})
 }
 
 // Group starts a group.
 func (inv *invocation) Group(g *host.Group, settled chan<- int) (host.Calls, *host.Failure) {
 	n := len(g.Fetches)
-	return inv.start(&waiter{settled: settled, n: n, left: n}, "", func(b []byte) ([]byte, int32) {
+	return inv.start(&waiter{settled: settled, n: n, left: n}, g.Fetches, func(b []byte, open bool) ([]byte, int32) {
+		if open {
+			b = wire.AppendOpenGroup(b, g, address)
+			return b, hostOpenGroup(pointer(b), uint32(len(b)))
+		}
 		b = wire.AppendGroup(b, g, address)
-		handle := hostGroup(pointer(b), uint32(len(b)))
-		runtime.KeepAlive(g)
-		return b, handle
+		return b, hostGroup(pointer(b), uint32(len(b)))
 	})
 }
 
-func (inv *invocation) start(w *waiter, url string, send func([]byte) ([]byte, int32)) (host.Calls, *host.Failure) {
+func (inv *invocation) start(w *waiter, fetches []*host.Fetch, send func(b []byte, open bool) ([]byte, int32)) (host.Calls, *host.Failure) {
+	open, url := false, ""
+	for _, f := range fetches {
+		open = open || f.Stream || f.BodyReader != nil
+		w.uploads = w.uploads || f.BodyReader != nil
+	}
+	if w.single {
+		url = fetches[0].URL
+	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	if inv.ended {
 		return nil, &host.Failure{Code: "cancelled", Message: "the invocation is over", URL: url}
 	}
-	b, handle := send(inv.buf[:0])
+	b, handle := send(inv.buf[:0], open)
 	runtime.KeepAlive(b)
+	runtime.KeepAlive(fetches)
 	inv.buf = b[:0]
 	if handle <= 0 {
 		return nil, refused(handle, url)
@@ -178,6 +167,9 @@ func (inv *invocation) start(w *waiter, url string, send func([]byte) ([]byte, i
 	}
 	for i := range w.n {
 		inv.waiting[w.base+uint32(i)] = member{w, i}
+		if fetches[i].BodyReader != nil {
+			go inv.upload(w.base+uint32(i), fetches[i])
+		}
 	}
 	startPump()
 	return c, nil
@@ -197,10 +189,12 @@ func refused(result int32, url string) *host.Failure {
 	return f
 }
 
-// wake tells the one who waits for handle. Unknown handles are those nobody waits for any more.
+// wake tells those who wait for handle. Unknown handles are those nobody waits for any more. One whose request's body is being written needn't
+// have settled: the host may mean that there is room again.
 func (inv *invocation) wake(handle uint32) {
+	inv.unpark(handle)
 	m, ok := inv.waiting[handle]
-	if !ok {
+	if !ok || m.index >= 0 && m.of.uploads && hostHead(handle, nil, 0) == errAgain {
 		return
 	}
 	delete(inv.waiting, handle)

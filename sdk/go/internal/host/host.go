@@ -21,15 +21,16 @@ type Host interface {
 	Config(key string) (value []byte, ok bool)
 	// Log writes one line to the invocation's log; levels are those of log/slog.
 	Log(level int, line string)
-	// Deadline is when the invocation's wall limit runs out; the zero time: never.
+	// Deadline is when the limit that runs now is over: the wall limit, and once a streamed answer has begun, the stream limit.
+	// The zero time: never.
 	Deadline() time.Time
 }
 
 // Calls are the fetches that one Send or Group started.
 type Calls interface {
 	// Outcome tells what became of fetch i (0 for Send). It must be called once at most for each, and only after the fetch has
-	// settled. With stream, a response's body is left with the host and read through Response.Reader.
-	Outcome(i int, stream bool) Outcome
+	// settled. If the fetch has Stream, a response has a Reader in place of its Body.
+	Outcome(i int) Outcome
 	// Cancel cancels what hasn't settled yet; settled is closed soon after.
 	Cancel()
 	// Drop cancels and forgets; outcomes that weren't asked for are lost. Streams handed out stay readable.
@@ -75,6 +76,9 @@ type Fetch struct {
 	Method, URL    string // URL as the plugin wrote it: only the host parses it
 	Header         map[string][]string
 	Body           []byte
+	BodyReader     io.Reader // the body in pieces, where Body is nil: read by a goroutine of the host's; if it fails the fetch is cancelled
+	BodyLength     int64     // of BodyReader; 0 or less: not known
+	Stream         bool      // the fetch settles with the response's head
 	Timeout        time.Duration
 	AttemptTimeout time.Duration
 	Hedge          time.Duration
@@ -105,7 +109,8 @@ type Outcome struct {
 	Failure  *Failure
 }
 
-// Response is a fetched response. Header names are lower-case. Reader replaces Body for a stream.
+// Response is a fetched response. Header names are lower-case. A stream has a Reader in place of Body: it waits for what the upstream sends,
+// its errors but io.EOF are a *Failure or say that it was closed, and Close, which ends the fetch, may be called while it waits.
 type Response struct {
 	Status     int
 	URL        string
@@ -114,10 +119,10 @@ type Response struct {
 	Elapsed    time.Duration
 	Header     map[string][]string
 	Body       []byte
-	Reader     io.Reader
+	Reader     io.ReadCloser
 }
 
-// Failure is why a fetch has no response, or one that wasn't expected.
+// Failure is why a fetch has no response, or one that wasn't expected. It is an error for readers of streams only.
 type Failure struct {
 	Code, Message, URL string
 	Attempts           int
@@ -125,37 +130,47 @@ type Failure struct {
 	Response           *Response
 }
 
+func (f *Failure) Error() string { return f.Code + ": " + f.Message }
+
 // Inbound is the request that an invocation serves.
 type Inbound struct {
 	Method, Path, RawQuery, Host, RemoteAddr string
 	Header                                   map[string][]string
 	Body                                     []byte
+	BodyReader                               io.ReadCloser // in place of Body, as it arrives, if the plugin streams requests
 }
 
-// Outbound is the answer to it.
+// Outbound is the answer to it. With a BodyReader, the body is what that gives, each piece sent as it comes. The handler's context lives until
+// the reader is closed, so it always must be.
 type Outbound struct {
-	Status int
-	Header map[string][]string
-	Body   []byte
+	Status     int
+	Header     map[string][]string
+	Body       []byte
+	BodyReader io.ReadCloser
 }
 
 // Entry runs one invocation: handler, recovery from its panics, the answer's checks.
 type Entry func(ctx context.Context, h Host, in *Inbound) (*Outbound, error)
 
+type registered struct {
+	entry   Entry
+	streams bool
+}
+
 var (
-	entry   atomic.Pointer[Entry]
+	plugin  atomic.Pointer[registered]
 	current atomic.Pointer[Host]
 )
 
-// SetEntry is called by sortie.Handle.
-func SetEntry(e Entry) { entry.Store(&e) }
+// SetEntry is called by sortie.Handle and sortie.HandleStream; streams says that the request's body is to be a BodyReader.
+func SetEntry(e Entry, streams bool) { plugin.Store(&registered{e, streams}) }
 
 // Registered returns what SetEntry was given last, or nil.
-func Registered() Entry {
-	if e := entry.Load(); e != nil {
-		return *e
+func Registered() (e Entry, streams bool) {
+	if r := plugin.Load(); r != nil {
+		return r.entry, r.streams
 	}
-	return nil
+	return nil, false
 }
 
 // Use makes h the host of calls whose context carries none, and returns a function that restores the former one.

@@ -21,6 +21,9 @@ type Address func(body []byte) uint64
 
 const maxVarint = 1<<62 - 1
 
+// Unknown is the length of a body that is a stream.
+const Unknown = maxVarint
+
 // AppendVarint appends v in its shortest form. What is above 2^62-1 is written as that.
 func AppendVarint(b []byte, v uint64) []byte {
 	switch {
@@ -92,6 +95,29 @@ func appendBody(b, body []byte, address Address) []byte {
 
 // AppendFetch appends what `send` takes.
 func AppendFetch(b []byte, f *host.Fetch, address Address) []byte {
+	return appendBody(appendFetchHead(b, f), f.Body, address)
+}
+
+// The flags of an open fetch.
+const (
+	flagResponse = 1 << iota // the response's body is a stream
+	flagRequest              // the request's body is one
+)
+
+// AppendOpen appends what `open` takes: flags, and a fetch. A body that is a stream has no address, and maybe a length.
+func AppendOpen(b []byte, f *host.Fetch, address Address) []byte {
+	flags := byte(0)
+	if f.Stream {
+		flags |= flagResponse
+	}
+	if f.BodyReader == nil {
+		return AppendFetch(append(b, flags), f, address)
+	}
+	b = appendFetchHead(append(b, flags|flagRequest), f)
+	return appendInt(append(b, 0), f.BodyLength)
+}
+
+func appendFetchHead(b []byte, f *host.Fetch) []byte {
 	b = appendString(b, f.Method)
 	b = appendString(b, f.URL)
 	b = appendFields(b, f.Header)
@@ -110,11 +136,20 @@ func AppendFetch(b []byte, f *host.Fetch, address Address) []byte {
 			b = appendInt(b, status)
 		}
 	}
-	return appendBody(b, f.Body, address)
+	return b
 }
 
 // AppendGroup appends what `group` takes.
 func AppendGroup(b []byte, g *host.Group, address Address) []byte {
+	return appendGroup(b, g, address, AppendFetch)
+}
+
+// AppendOpenGroup appends what `open_group` takes.
+func AppendOpenGroup(b []byte, g *host.Group, address Address) []byte {
+	return appendGroup(b, g, address, AppendOpen)
+}
+
+func appendGroup(b []byte, g *host.Group, address Address, appendMember func([]byte, *host.Fetch, Address) []byte) []byte {
 	b = AppendVarint(b, uint64(g.Mode))
 	b = appendInt(b, g.Count)
 	b = appendInt(b, g.Concurrency)
@@ -123,7 +158,7 @@ func AppendGroup(b []byte, g *host.Group, address Address) []byte {
 	for _, f := range g.Fetches {
 		var from int
 		b, from = begin(b)
-		b = AppendFetch(b, f, address)
+		b = appendMember(b, f, address)
 		end(b, from)
 	}
 	return b
@@ -131,9 +166,12 @@ func AppendGroup(b []byte, g *host.Group, address Address) []byte {
 
 // AppendResponse appends what `respond` takes.
 func AppendResponse(b []byte, out *host.Outbound, address Address) []byte {
-	b = appendInt(b, out.Status)
-	b = appendFields(b, out.Header)
-	return appendBody(b, out.Body, address)
+	return appendBody(AppendBegin(b, out), out.Body, address)
+}
+
+// AppendBegin appends what `begin` takes: a response without its body.
+func AppendBegin(b []byte, out *host.Outbound) []byte {
+	return appendFields(appendInt(b, out.Status), out.Header)
 }
 
 // DecodeRequest reads what `request` gives: the request without its body, the body's length, and the time left until the wall limit.
@@ -159,7 +197,7 @@ func DecodeHead(b []byte) (o host.Outcome, body uint64, err error) {
 	case host.Fulfilled:
 		o.Response, body = r.response()
 	case host.Rejected, host.Cancelled:
-		f := &host.Failure{Code: r.string(), Message: r.string(), URL: r.string(), Attempts: r.int(), Retryable: r.bool()}
+		f := r.failure()
 		if r.bool() {
 			f.Response, body = r.response()
 		}
@@ -169,6 +207,20 @@ func DecodeHead(b []byte) (o host.Outcome, body uint64, err error) {
 		return host.Outcome{}, 0, err
 	}
 	return o, body, nil
+}
+
+// DecodeFailure reads what `read_error` gives.
+func DecodeFailure(b []byte) (*host.Failure, error) {
+	r := reader{rest: string(b)}
+	f := r.failure()
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (r *reader) failure() *host.Failure {
+	return &host.Failure{Code: r.string(), Message: r.string(), URL: r.string(), Attempts: r.int(), Retryable: r.bool()}
 }
 
 func (r *reader) response() (_ *host.Response, body uint64) {

@@ -79,6 +79,42 @@ func TestGroupBytes(t *testing.T) {
 	}
 }
 
+func TestOpenBytes(t *testing.T) {
+	t.Parallel()
+	r := strings.NewReader("")
+	for _, c := range []struct {
+		f    *host.Fetch
+		want string
+	}{
+		{&host.Fetch{URL: "a", Stream: true}, `01  00 01 61  00  00 00 00  00  00  00  00 00`},
+		{&host.Fetch{URL: "a", Stream: true, Body: []byte("x")}, `01  00 01 61  00  00 00 00  00  00  00  80010000 01`},
+		{&host.Fetch{URL: "a", BodyReader: r}, `02  00 01 61  00  00 00 00  00  00  00  00 00`},
+		{&host.Fetch{URL: "a", Stream: true, BodyReader: r, BodyLength: 64}, `03  00 01 61  00  00 00 00  00  00  00  00 4040`},
+		{&host.Fetch{URL: "a", BodyReader: r, BodyLength: -1}, `02  00 01 61  00  00 00 00  00  00  00  00 00`},
+		{&host.Fetch{URL: "a"}, `00  00 01 61  00  00 00 00  00  00  00  00 00`},
+	} {
+		if got, want := AppendOpen(nil, c.f, at), unhex(t, c.want); !bytes.Equal(got, want) {
+			t.Errorf("got  %x\nwant %x", got, want)
+		}
+	}
+	g := &host.Group{Mode: host.Race, Fetches: []*host.Fetch{{URL: "a", Stream: true}, {URL: "b"}}}
+	want := unhex(t, `03 00 00 00 02
+		c00000000000000d  01 00 01 61  00  00 00 00  00  00  00  00 00
+		c00000000000000d  00 00 01 62  00  00 00 00  00  00  00  00 00`)
+	if got := AppendOpenGroup(nil, g, at); !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+}
+
+func TestBeginBytes(t *testing.T) {
+	t.Parallel()
+	out := &host.Outbound{Status: 404, Header: map[string][]string{"a": {""}}, Body: []byte("no part of it")}
+	want := unhex(t, `4194  c000000000000003 01 61 00`)
+	if got := AppendBegin(nil, out); !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+}
+
 func TestResponseBytes(t *testing.T) {
 	t.Parallel()
 	out := &host.Outbound{Status: 404, Header: map[string][]string{"a": {""}}, Body: []byte("abc")}
@@ -104,6 +140,8 @@ func TestDecodeRequest(t *testing.T) {
 const (
 	fulfilledHead = `02  40c8  03 687421  01  02  03  04  01 61 01 31  0a`
 	rejectedHead  = `03  07 74696d656f7574  01 6d  01 75  02  00  00`
+	streamedHead  = `02  40c8  03 687421  01  02  03  04  01 61 01 31  ffffffffffffffff`
+	failureText   = `0a 726561645f6572726f72  01 6d  01 75  02  01`
 	statusHead    = `03  0b 687474705f737461747573  01 6d  01 75  01  01  01  4194  01 75  00  01  03  00  05`
 )
 
@@ -119,6 +157,7 @@ func TestDecodeHead(t *testing.T) {
 		{"00", host.Outcome{}, 0},
 		{"01", host.Outcome{State: host.Running}, 0},
 		{fulfilledHead, host.Outcome{State: host.Fulfilled, Response: response}, 10},
+		{streamedHead, host.Outcome{State: host.Fulfilled, Response: response}, Unknown},
 		{rejectedHead, host.Outcome{State: host.Rejected, Failure: &host.Failure{Code: "timeout", Message: "m", URL: "u", Attempts: 2}}, 0},
 		{statusHead, host.Outcome{State: host.Rejected, Failure: &host.Failure{Code: "http_status", Message: "m", URL: "u", Attempts: 1, Retryable: true, Response: notFound}}, 5},
 	} {
@@ -126,6 +165,15 @@ func TestDecodeHead(t *testing.T) {
 		if err != nil || body != c.body || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %d, %v", c.bytes, got, body, err)
 		}
+	}
+}
+
+func TestDecodeFailure(t *testing.T) {
+	t.Parallel()
+	got, err := DecodeFailure(unhex(t, failureText))
+	want := &host.Failure{Code: "read_error", Message: "m", URL: "u", Attempts: 2, Retryable: true}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
@@ -143,7 +191,16 @@ func TestMalformed(t *testing.T) {
 			t.Errorf("%x and a byte more is taken for a head", whole)
 		}
 	}
-	whole := unhex(t, requestHead)
+	whole := unhex(t, failureText)
+	for n := range whole {
+		if _, err := DecodeFailure(whole[:n]); err == nil {
+			t.Errorf("%d bytes of %x are taken for a failure", n, whole)
+		}
+	}
+	if _, err := DecodeFailure(append(whole, 0)); err == nil {
+		t.Errorf("%x and a byte more is taken for a failure", whole)
+	}
+	whole = unhex(t, requestHead)
 	for n := range whole {
 		if _, _, _, err := DecodeRequest(whole[:n]); err == nil {
 			t.Errorf("%d bytes of %x are taken for a request", n, whole)
@@ -160,13 +217,16 @@ func TestMalformed(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, text := range []string{requestHead, fulfilledHead, rejectedHead, statusHead, "", "ff"} {
+	for _, text := range []string{requestHead, fulfilledHead, rejectedHead, streamedHead, statusHead, failureText, "", "ff"} {
 		f.Add(unhex(f, text))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		o, _, err := DecodeHead(b)
 		if err == nil && (o.State == host.Fulfilled) != (o.Response != nil) {
 			t.Errorf("%x: state %d with response %v", b, o.State, o.Response)
+		}
+		if failure, err := DecodeFailure(b); (err == nil) != (failure != nil) {
+			t.Errorf("%x: %v, %v", b, failure, err)
 		}
 		in, _, left, err := DecodeRequest(b)
 		if err == nil && (in == nil || left < 0) {

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/url"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 func init() {
 	sortie.Warmup(func() {})
 	sortie.Handle(handle)
+	sortie.HandleStream(handle) // in its place: a plugin has one handler
 }
 
 func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) {
@@ -27,7 +29,7 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 			sortie.WithRetry(sortie.Retry{Attempts: 2}), sortie.WithHedge(time.Second), sortie.WithBasicAuth("u", "p")))
 	}
 	sortie.Log.Info("start", "n", len(reqs), "random", sortie.Rand.IntN(10))
-	if _, err := sortie.Post(ctx, base, "text/plain", req.Body, sortie.WithForm(url.Values{}), sortie.WithJSON(1), sortie.WithStream()); errors.Is(err, sortie.ErrTimeout) {
+	if _, err := sortie.Post(ctx, base, "text/plain", req.Body, sortie.WithForm(url.Values{}), sortie.WithJSON(1)); errors.Is(err, sortie.ErrTimeout) {
 		return nil, err
 	}
 	switch req.Query().Get("mode") {
@@ -47,6 +49,13 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		}
 	case "settled":
 		return sortie.JSON(200, sortie.AllSettled(ctx, reqs)), nil
+	case "through": // up and down, piece by piece
+		return sortie.Fetch(ctx, &sortie.Request{Method: "POST", URL: base, BodyReader: req.BodyReader}, sortie.WithStream())
+	case "written":
+		return sortie.Stream("text/plain", func(w io.Writer) error {
+			_, err := io.WriteString(w, base)
+			return err
+		}), nil
 	case "all":
 		responses, err := sortie.All(ctx, reqs)
 		return sortie.JSON(200, responses), err
