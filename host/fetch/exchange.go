@@ -124,7 +124,7 @@ func (f *flight) exchange(ctx context.Context, h *hop, hedge bool) (*reply, *fai
 		t.end(fail.Code, 0, 0, 0)
 		return nil, fail
 	}
-	f.entry.state.Store(uint32(Running))
+	f.entry.run()
 	if !h.onward.CompareAndSwap(true, false) { // the first request of a later hop goes on with the attempt of the one before
 		f.entry.attempts.Add(1)
 	}

@@ -23,7 +23,26 @@ type Record struct {
 	Start    time.Duration // since the session began
 	Elapsed  time.Duration // from the call until it settled and its body was read, or until now
 
+	// The states it has been in, in order: Pending from its call, Running from its first slot, then the one it settled in. What never had a
+	// slot (a denial, an answer of the cache, a member of a group that was over before its turn) never ran. The waits between attempts
+	// aren't told of here, their exchanges' times show them; a body that is read by the caller is read after the last of these.
+	States []StateAt
+
 	Exchanges []Exchange // what was sent, in the order of its sending; not a last hop that the cache answered: Cache tells of that
+}
+
+// StateAt is when a fetch came into a state.
+type StateAt struct {
+	State State
+	At    time.Duration // since the session began
+}
+
+// MarshalJSON writes the time as at_ms, in fractions of milliseconds.
+func (s StateAt) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		State State   `json:"state"`
+		At    float64 `json:"at_ms"`
+	}{s.State, milliseconds(s.At)})
 }
 
 // CacheState says what the cache had to do with a response.
@@ -91,10 +110,11 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Cache     CacheState `json:"cache,omitempty"`
 		Start     float64    `json:"start_ms"`
 		Elapsed   float64    `json:"elapsed_ms"`
+		States    []StateAt  `json:"states"`
 		Exchanges []Exchange `json:"exchanges"`
 	}{
 		r.Method, r.URL, r.State.String(), r.Status, r.Code, r.Message, r.Rule, r.Attempts, r.Hops, r.Bytes, r.Cache,
-		milliseconds(r.Start), milliseconds(r.Elapsed), append([]Exchange{}, r.Exchanges...), // [] if there are none
+		milliseconds(r.Start), milliseconds(r.Elapsed), append([]StateAt{}, r.States...), append([]Exchange{}, r.Exchanges...), // [] if there are none
 	})
 }
 
@@ -146,10 +166,12 @@ type entry struct {
 	attempts atomic.Int32
 	status   atomic.Int32
 	state    atomic.Uint32
+	ran      atomic.Int64 // when it first had a slot, in nanoseconds since started; 0: it hasn't yet
 	started  time.Time
 
-	streaming bool // the body is still being read; guarded by mu
-	kept      bool // its session keeps it for a report; set before anybody else knows it
+	settled   time.Duration // when it settled, since started; guarded by mu
+	streaming bool          // the body is still being read; guarded by mu
+	kept      bool          // its session keeps it for a report; set before anybody else knows it
 	mu        sync.Mutex
 	record    Record
 	first     trace  // of its requests, in the order of their sending: most fetches have just one
@@ -165,6 +187,14 @@ func (e *entry) add() *trace {
 	}
 	e.last = t
 	return t
+}
+
+// run notes that the fetch has a slot. Only for its first one is the clock asked.
+func (e *entry) run() {
+	if e.ran.Load() == 0 {
+		e.ran.CompareAndSwap(0, int64(max(time.Since(e.started), 1))) // of two hedged attempts, one may have been first
+	}
+	e.state.Store(uint32(Running))
 }
 
 // setCache notes what the cache had to do with the fetch.
@@ -202,7 +232,8 @@ func (e *entry) settle(res Result, hops int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := &e.record
-	r.Elapsed, r.Hops = time.Since(e.started), hops
+	e.settled = time.Since(e.started)
+	r.Elapsed, r.Hops = e.settled, hops
 	if res.Err != nil {
 		r.Code, r.Message = res.Err.Code, res.Err.Message
 	}
@@ -227,5 +258,19 @@ func (e *entry) snapshot(s *Session) Record {
 	if r.State < Fulfilled || e.streaming {
 		r.Elapsed = time.Since(e.started)
 	}
+	r.States = e.states(r.State, r.Start)
 	return r
+}
+
+// states are the ones that the fetch has come through, given the one it is in and when it was called. The caller holds mu.
+func (e *entry) states(now State, start time.Duration) []StateAt {
+	states := make([]StateAt, 1, 3)
+	states[0] = StateAt{Pending, start}
+	if ran := e.ran.Load(); ran > 0 {
+		states = append(states, StateAt{Running, start + time.Duration(ran)})
+	}
+	if now >= Fulfilled {
+		states = append(states, StateAt{now, start + e.settled})
+	}
+	return states
 }
