@@ -36,13 +36,15 @@ type Request struct {
 	OnLog func(LogLine)
 }
 
-// Writer takes a streamed answer. Its methods are called one at a time, by another goroutine than Invoke's and only before that returns.
+// Writer takes a streamed answer. Begin and Write are called one at a time, by another goroutine than Invoke's and only before that returns.
 // An error means that the client has gone, and ends the invocation.
 type Writer interface {
 	// Begin takes the head; the response has no Body.
 	Begin(*Response) error
 	// Write takes the next piece of the body, sends it on at once, and waits as long as the client makes it wait.
 	Write([]byte) (int, error)
+	// Abort makes a call that waits for the client fail soon, and all that follow. It may be called at any time while Invoke runs.
+	Abort()
 }
 
 // Response is a plugin's answer.

@@ -84,9 +84,8 @@ func (r *run) sent(ctx context.Context, p *Plugin, err *Error) (*Response, *Erro
 		r.stream.abort()
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = r.stream.from.Close() })()
 	r.stream.from.End(io.EOF)
-	resp, e := r.stream.wait()
+	resp, e := r.stream.wait(ctx)
 	switch {
 	case e == nil:
 		return resp, nil

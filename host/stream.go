@@ -1,7 +1,8 @@
 package host
 
 import (
-	"io"
+	"context"
+	"time"
 
 	"github.com/sortie-run/sortie/host/internal/guest"
 )
@@ -10,6 +11,7 @@ import (
 type streamed struct {
 	response *Response
 	from     *guest.Queue
+	to       Writer
 	sent     chan struct{} // closed when nothing more goes out
 	err      error         // why not all of it did; to be read after sent
 	gathered *gathered     // nil: the caller has a Writer
@@ -23,6 +25,7 @@ func stream(g *guest.Response, to Writer, gone func()) *streamed {
 		s.gathered = &gathered{}
 		to = s.gathered
 	}
+	s.to = to
 	go func() {
 		defer close(s.sent)
 		if s.err = to.Begin(s.response); s.err == nil {
@@ -40,19 +43,33 @@ func stream(g *guest.Response, to Writer, gone func()) *streamed {
 	return s
 }
 
-// wait waits until all has gone out.
-func (s *streamed) wait() (*Response, error) {
-	<-s.sent
+// wait waits until all has gone out, or gives up what is left when ctx ends.
+func (s *streamed) wait(ctx context.Context) (*Response, error) {
+	select {
+	case <-s.sent:
+	case <-ctx.Done():
+		s.abort()
+	}
 	if s.gathered != nil {
 		s.response.Body, s.response.Streamed = s.gathered.body, false
 	}
 	return s.response, s.err
 }
 
+// abortGrace is what a piece that is on its way may take when the rest is given up: a client that reads shall see what there was.
+const abortGrace = time.Second
+
 // abort gives up what hasn't gone out, and waits until nothing does any more.
 func (s *streamed) abort() {
 	_ = s.from.Close()
-	<-s.sent
+	grace := time.NewTimer(abortGrace)
+	defer grace.Stop()
+	select {
+	case <-s.sent:
+	case <-grace.C:
+		s.to.Abort()
+		<-s.sent
+	}
 }
 
 // gathered is the Writer for callers that have none. limits.output bounds it.
@@ -67,4 +84,5 @@ func (g *gathered) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-var _ io.Writer = (*gathered)(nil)
+// Abort implements Writer: nobody ever waits.
+func (*gathered) Abort() {}
