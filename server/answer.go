@@ -25,10 +25,11 @@ func deliverable(r *host.Response) error {
 func (s *Server) deliver(c echo.Context, name string, r *host.Response) error {
 	w := c.Response()
 	setHeader(w.Header(), name, r.Header)
+	refuseBody(c) // if the plugin reads it in pieces, and has left some
 	body := r.Body
 	switch {
-	case r.Status == http.StatusNoContent || r.Status == http.StatusResetContent || r.Status == http.StatusNotModified:
-		body = nil // RFC 9110, section 6.4.1
+	case bodyless(r.Status):
+		body = nil
 	case c.Request().Method == http.MethodHead:
 		if len(body) > 0 { // an empty one says nothing about what GET would answer
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -42,6 +43,11 @@ func (s *Server) deliver(c echo.Context, name string, r *host.Response) error {
 		panic(http.ErrAbortHandler) // reset the connection: never a clean end
 	}
 	return nil
+}
+
+// bodyless tells whether answers of a status have no body (RFC 9110, section 6.4.1).
+func bodyless(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
 }
 
 // setHeader adds the fields of a plugin's response to ours. Those of the connection and of Sortie are dropped, cookies confined,

@@ -20,10 +20,10 @@ func bodyRead(c echo.Context) bool {
 	return c.Request().ContentLength == 0 || c.Get(keyBodyRead) != nil
 }
 
-// refuseBody has the connection closed after an answer that left a body unread. Otherwise net/http reads the rest of it before it
-// sends anything, however slowly it comes.
+// refuseBody has the connection closed after an answer that left a body unread, whether its head has gone out yet or not. Otherwise
+// net/http reads the rest of it before it sends anything, however slowly it comes. In HTTP/2 only the stream ends.
 func refuseBody(c echo.Context) {
-	if bodyRead(c) {
+	if bodyRead(c) || c.Request().ProtoMajor != 1 {
 		return
 	}
 	w := c.Response()
@@ -41,12 +41,26 @@ func leaveBody(c echo.Context) {
 	}
 }
 
-// readBody reads the body of an invocation, of at most limit bytes, into held. One that says it's larger isn't read at all.
+// abandonBody has net/http not wait for the rest of a body even that long: its connection is about to be reset.
+func abandonBody(c echo.Context) {
+	if bodyRead(c) {
+		return
+	}
+	_ = http.NewResponseController(c.Response()).SetReadDeadline(longAgo)
+	c.Set(keyBodyRead, true)
+}
+
+// longAgo is a deadline that makes whoever waits return.
+var longAgo = time.Unix(1, 0)
+
+// overInput is the error for a request's body that doesn't end within limits.input.
+func overInput(limit int64) *host.Error {
+	return host.NewError(host.CodeLimitInput, "The request's body is larger than limits.input, %d bytes.", limit)
+}
+
+// readBody reads the body of an invocation, of at most limit bytes, into held.
 func readBody(c echo.Context, held *share, limit int64, until time.Time) ([]byte, error) {
 	r, w := c.Request(), c.Response()
-	if r.ContentLength > limit {
-		return nil, host.NewError(host.CodeLimitInput, "The request's body has %d bytes; limits.input is %d.", r.ContentLength, limit)
-	}
 	if r.ContentLength == 0 || r.Body == nil {
 		return nil, nil
 	}
@@ -55,7 +69,7 @@ func readBody(c echo.Context, held *share, limit int64, until time.Time) ([]byte
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			return nil, host.NewError(host.CodeLimitInput, "The request's body is larger than limits.input, %d bytes.", limit)
+			return nil, overInput(limit)
 		case err != nil:
 			return nil, unreadable(err)
 		}

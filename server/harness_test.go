@@ -32,6 +32,7 @@ type fakeHost struct {
 	invoke func(ctx context.Context, src host.Source, r *host.Request) (*host.Response, error)
 	loads  func(src host.Source) error // before a guest is loaded; nil: nothing
 	record func(*host.Report)          // fills in what the invocation did; nil: nothing
+	stream bool                        // whether guests want their requests in pieces
 
 	mu     sync.Mutex
 	loaded map[string]int // how often each module was loaded
@@ -65,12 +66,17 @@ func (f *fakeHost) counts(wasm string) (loaded, open int) {
 	return f.loaded[wasm], f.open[wasm]
 }
 
+func (g *fakeGuest) StreamsRequest() bool { return g.host.stream }
+
 func (g *fakeGuest) Invoke(ctx context.Context, r *host.Request) (*host.Response, *host.Report, error) {
 	report := &host.Report{
 		ID: r.ID, Plugin: g.src.Name, Version: g.src.Version, Kind: "http", Started: r.Arrived, Method: r.Method, Path: r.Path,
 		Queue: time.Millisecond, Guest: 2 * time.Millisecond,
 	}
 	response, err := g.host.invoke(ctx, g.src, r)
+	if r.BodyReader != nil {
+		_ = r.BodyReader.Close()
+	}
 	if err == nil {
 		report.Status = response.Status
 	}
@@ -106,6 +112,7 @@ type testServer struct {
 	token string
 	log   *syncBuffer
 	pipes *pipes
+	http2 bool
 }
 
 type options struct {
@@ -114,12 +121,14 @@ type options struct {
 	store    store.Store
 	loads    func(src host.Source) error
 	record   func(*host.Report)
+	stream   bool
 	listener *pipes // nil: a loopback listener
+	http2    bool   // and nothing else
 }
 
 func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request) (*host.Response, error), o options) *testServer {
 	t.Helper()
-	f := &fakeHost{invoke: invoke, loads: o.loads, record: o.record, loaded: map[string]int{}, open: map[string]int{}}
+	f := &fakeHost{invoke: invoke, loads: o.loads, record: o.record, stream: o.stream, loaded: map[string]int{}, open: map[string]int{}}
 	operator, err := manifest.ParseOperator([]byte(o.operator))
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +146,10 @@ func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request
 	}
 	h := httptest.NewUnstartedServer(s)
 	h.Config = HTTPServer(s, slog.New(slog.DiscardHandler))
+	if o.http2 {
+		h.Config.Protocols = new(http.Protocols)
+		h.Config.Protocols.SetUnencryptedHTTP2(true)
+	}
 	if o.listener != nil {
 		_ = h.Listener.Close()
 		h.Listener = o.listener
@@ -153,7 +166,7 @@ func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request
 			}
 		}
 	})
-	return &testServer{Server: s, t: t, host: f, url: h.URL, token: o.token, log: log, pipes: o.listener}
+	return &testServer{Server: s, t: t, host: f, url: h.URL, token: o.token, log: log, pipes: o.listener, http2: o.http2}
 }
 
 func openStore(t *testing.T) *files.Store {
@@ -201,7 +214,7 @@ func (s *testServer) send(method, path string, body io.Reader, header ...string)
 
 func (s *testServer) do(r *http.Request) answer {
 	s.t.Helper()
-	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+	transport := s.client()
 	if s.pipes != nil {
 		transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return s.pipes.dial(), nil }
 	}
@@ -294,4 +307,10 @@ func (s *syncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+func (s *syncBuffer) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.b.Reset()
 }

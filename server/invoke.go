@@ -3,8 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,45 +14,73 @@ import (
 
 // invoke answers /p/{name} and everything below it.
 func (s *Server) invoke(c echo.Context) error {
-	arrived, id := time.Now(), invocationID(c)
+	arrived, name := time.Now(), pluginName(c)
 	if !s.running.enter() {
 		return draining()
 	}
 	defer s.running.leave()
-	name := pluginName(c)
 	v, t, err := s.choose(c, name)
 	if err != nil {
 		return err
 	}
 	defer v.release()
 	c.Response().Header().Set(headerVersion, strconv.Itoa(v.stored.Number))
-	ctx, cancel := context.WithDeadlineCause(c.Request().Context(), arrived.Add(time.Duration(t.manifest.Limits.Wall)), errWall)
+	limits := t.manifest.Limits
+	ctx, cancel := context.WithDeadlineCause(c.Request().Context(), arrived.Add(time.Duration(limits.Wall)), errWall)
 	defer cancel()
 	held := s.memory.share()
 	defer held.release()
-	body, err := readBody(c, held, int64(t.manifest.Limits.Input), deadline(ctx))
+	i := &invocation{server: s, c: c, version: v, arrived: arrived}
+	g, body, err := s.prepare(ctx, c, v, held, int64(limits.Input))
 	if err != nil {
-		return s.failed(c, v, arrived, unbegun(c, v, arrived), err)
+		return i.failed(i.unbegun(), err)
+	}
+	defer body.end()
+	out := newOutgoing(c, name, held, time.Duration(limits.Stream))
+	// The host keeps the wall limit itself, from Arrived on. All that the client's connection tells it is that the client has gone.
+	response, report, err := g.Invoke(body.ctx, s.request(i, name, body, out))
+	body.end()
+	switch {
+	case out.failed != nil:
+		err = out.failed
+	case err == nil:
+		err = deliverable(response)
+	}
+	if err == nil && !response.Streamed {
+		err = held.resize(int64(cap(response.Body))) // in the place of the request's, which nobody needs any more
+	}
+	timing(c.Response().Header(), report) // of an answer whose head has gone out: its trailer
+	if err != nil {
+		return i.failed(report, err)
+	}
+	i.succeeded(report, response.Status)
+	if response.Streamed {
+		out.end()
+		return nil
+	}
+	return s.deliver(c, name, response)
+}
+
+// prepare makes the version's guest ready and takes the request's body, or makes it ready to be read by the guest. One that says it's too
+// large isn't waited for.
+func (s *Server) prepare(ctx context.Context, c echo.Context, v *version, held *share, limit int64) (guest, *requestBody, error) {
+	r := c.Request()
+	if r.ContentLength > limit {
+		return nil, nil, host.NewError(host.CodeLimitInput, "The request's body has %d bytes; limits.input is %d.", r.ContentLength, limit)
 	}
 	g, err := v.ready(ctx)
 	if err != nil {
-		return s.failed(c, v, arrived, unbegun(c, v, arrived), err)
+		return nil, nil, err
 	}
-	// The host keeps the wall limit itself, from Arrived on. All that the client's connection tells it is that the client has gone.
-	response, report, err := g.Invoke(c.Request().Context(), s.request(c, name, id, body, arrived))
-	timing(c.Response().Header(), report)
-	if err == nil {
-		err = deliverable(response)
+	if g.StreamsRequest() && !bodyRead(c) {
+		pieces, err := newPieces(c, held, limit)
+		if err != nil {
+			return nil, nil, err
+		}
+		return g, &requestBody{ctx: pieces.ctx, pieces: pieces}, nil
 	}
-	if err == nil {
-		err = held.resize(int64(cap(response.Body))) // in the place of the request's, which nobody needs any more
-	}
-	if err != nil {
-		return s.failed(c, v, arrived, report, err)
-	}
-	s.keep(v, report)
-	s.logInvocation(c, v, arrived, report, response.Status, "")
-	return s.deliver(c, name, response)
+	whole, err := readBody(c, held, limit, deadline(ctx))
+	return g, &requestBody{ctx: r.Context(), whole: whole}, err
 }
 
 // errWall is the cause of a context whose invocation has used up its wall limit before it got to its guest.
@@ -133,38 +159,3 @@ func pinned(h http.Header) (int, error) {
 	}
 	return n, nil
 }
-
-// failed keeps the report of a failed invocation, logs it, and returns its error.
-func (s *Server) failed(c echo.Context, v *version, arrived time.Time, report *host.Report, err error) error {
-	if ended := c.Request().Context().Err(); ended != nil && errors.Is(err, ended) {
-		err = gone(err)
-	}
-	e := failure(err)
-	// As the client gets it, who may get another answer than the host saw made: one for which there was no room, for instance.
-	report.Status, report.Code, report.Detail = host.StatusOf(e.Code), e.Code, e.Detail
-	s.keep(v, report)
-	s.logInvocation(c, v, arrived, report, report.Status, e.Code)
-	return err
-}
-
-// logInvocation writes the one line that an invocation has in the server's log: failed ones at the level info, the others at debug.
-// The path is the plugin's business and the query may hold what isn't ours to keep, so neither is in it.
-func (s *Server) logInvocation(c echo.Context, v *version, arrived time.Time, report *host.Report, status int, code string) {
-	level := slog.LevelDebug
-	if code != "" {
-		level = slog.LevelInfo
-	}
-	ctx := c.Request().Context()
-	if !s.log.Enabled(ctx, level) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("invocation", invocationID(c)), slog.String("plugin", v.plugin), slog.Int("version", v.stored.Number),
-		slog.String("method", c.Request().Method), slog.Int("status", status), slog.String("code", code),
-		slog.Float64("total_ms", milliseconds(time.Since(arrived))), slog.Int("fetches", len(report.Fetches)),
-		slog.String("detail", report.Detail),
-	}
-	s.log.LogAttrs(ctx, level, "invocation", attrs...)
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

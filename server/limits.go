@@ -27,6 +27,16 @@ const (
 	bodyGrace = 30 * time.Second
 	// writeChunk is what is written of an answer under one deadline.
 	writeChunk = 64 << 10
+	// streamHeld is what a body that goes in pieces counts for in process.memory, in either direction: as much as the host keeps of it.
+	streamHeld = 64 << 10
+	// streamGrace is how much longer than limits.stream a piece may be on its way. The host keeps that limit, and says so when it's over;
+	// a client that takes nothing mustn't hold it up.
+	streamGrace = time.Second
+	// hangupTime is how often a connection is asked whether the client has gone, while nobody reads from it.
+	hangupTime = 250 * time.Millisecond
+	// hangupRoom is how much of a body that nobody reads the system may take, so that a client's going can be seen behind it. One that has
+	// sent more is missed when the body is read on, or the answer is written.
+	hangupRoom = 2 << 20
 	// drainTime is how long net/http may go on reading a body that the server didn't want, once it has been answered.
 	drainTime = time.Second
 	// bodyStart is what is set aside for a request's body before it arrives: what Content-Length claims costs a client

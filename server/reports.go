@@ -60,6 +60,7 @@ var (
 	sizeOfReport   = int64(reflect.TypeFor[host.Report]().Size())
 	sizeOfRecord   = int64(reflect.TypeFor[fetch.Record]().Size())
 	sizeOfExchange = int64(reflect.TypeFor[fetch.Exchange]().Size())
+	sizeOfState    = int64(reflect.TypeFor[fetch.StateAt]().Size())
 	sizeOfField    = int64(reflect.TypeFor[fetch.Field]().Size())
 	sizeOfLine     = int64(reflect.TypeFor[host.LogLine]().Size())
 	sizeOfBudget   = int64(reflect.TypeFor[host.Budget]().Size())
@@ -74,7 +75,7 @@ func reportSize(r *host.Report) int64 {
 	n += int64(cap(r.Fetches))*sizeOfRecord + int64(cap(r.Logs))*sizeOfLine + int64(cap(r.Budget))*sizeOfBudget
 	for i := range r.Fetches {
 		f := &r.Fetches[i]
-		n += texts(f.Method, f.URL, f.Message, f.Rule) + int64(cap(f.Exchanges))*sizeOfExchange
+		n += texts(f.Method, f.URL, f.Message, f.Rule) + int64(cap(f.Exchanges))*sizeOfExchange + int64(cap(f.States))*sizeOfState
 		for j := range f.Exchanges {
 			x := &f.Exchanges[j]
 			n += texts(x.Method, x.URL, x.Rule, x.Protocol) + fieldsSize(x.RequestHeader) + fieldsSize(x.ResponseHeader)

@@ -1,23 +1,39 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"github.com/sortie-run/sortie/host"
 )
 
-// request is what the plugin sees of the client's request.
-func (s *Server) request(c echo.Context, name, id string, body []byte, arrived time.Time) *host.Request {
-	r := c.Request()
-	return &host.Request{
-		ID: id, Method: r.Method, Path: pathBelow(r.URL), RawQuery: r.URL.RawQuery, Host: r.Host, RemoteAddr: r.RemoteAddr,
-		Header: s.shownHeader(r.Header), Body: body, Arrived: arrived,
+// requestBody is a request's body as its plugin gets it.
+type requestBody struct {
+	ctx    context.Context // ends when the client goes
+	whole  []byte
+	pieces *pieces // in place of whole, for a plugin that asks for it; nil for others
+}
+
+// end gives back what reading in pieces takes. It may be called again.
+func (b *requestBody) end() {
+	if b.pieces != nil {
+		b.pieces.end()
 	}
+}
+
+// request is what the plugin sees of the client's request.
+func (s *Server) request(i *invocation, name string, body *requestBody, out *outgoing) *host.Request {
+	r := i.c.Request()
+	request := &host.Request{
+		ID: invocationID(i.c), Method: r.Method, Path: pathBelow(r.URL), RawQuery: r.URL.RawQuery, Host: r.Host, RemoteAddr: r.RemoteAddr,
+		Header: s.shownHeader(r.Header), Body: body.whole, Arrived: i.arrived, Writer: out, OnLog: i.logged,
+	}
+	if body.pieces != nil {
+		request.BodyReader, request.BodyLength = body.pieces, r.ContentLength
+	}
+	return request
 }
 
 // shownHeader is the request's header without what concerns the connection, what is ours, and the credential we accept.

@@ -40,6 +40,15 @@
 // The bodies of requests, deploys and answers may have process.memory bytes together. They count as they come and until they are
 // delivered, and one for which there is no room is answered with `overloaded`. None may stand still for 30 s or, after
 // its first 30 s, be slower than 64 KiB/s on average: an answer is cut off then, a request answered with limit_wall.
+//
+// # Streams
+//
+// A plugin may write its answer, and read its request's body, piece by piece. Each direction counts for 64 KiB then, however much
+// goes through it. A streamed answer may be silent for as long as limits.stream lets it; it's only while a piece is on its way that
+// the client is timed. A failure after the head resets the connection.
+//
+// A client that goes away ends its invocation. While there is a body to be read that the plugin hasn't asked for, an HTTP/1 connection
+// shows that on Linux only, and for servers made by HTTPServer.
 package server
 
 import (
@@ -150,8 +159,8 @@ func (s *Server) Close(ctx context.Context) error {
 }
 
 // HTTPServer returns an http.Server for h with the limits a server on the network needs: 10 s for a request's head of at most
-// 64 KiB, 2 min for an idle connection. Bodies are limited where they're read, so there is no limit of whole requests. What
-// net/http complains about goes to log, at the level debug; nil discards it.
+// 64 KiB, 2 min for an idle connection. Bodies are limited where they're read, so there is no limit of whole requests. The Server finds
+// its connections in requests' contexts. What net/http complains about goes to log, at the level debug; nil discards it.
 func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -162,6 +171,7 @@ func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext:       withConn,
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -88,19 +87,4 @@ func reportType(format, accept []string) (string, error) {
 		}
 	}
 	return best, nil
-}
-
-// keep remembers what an invocation did, before its client learns that it's over.
-func (s *Server) keep(v *version, report *host.Report) {
-	s.logs.add(v, report.ID, report.Logs)
-	s.reports.add(v, report)
-}
-
-// unbegun is the report of an invocation that didn't get to its guest.
-func unbegun(c echo.Context, v *version, arrived time.Time) *host.Report {
-	r := c.Request()
-	return &host.Report{
-		ID: invocationID(c), Plugin: v.plugin, Version: v.stored.Number, Started: arrived, Method: r.Method, Path: pathBelow(r.URL),
-		Total: time.Since(arrived),
-	}
 }

@@ -12,6 +12,8 @@ import (
 
 // guest is what the server needs of a loaded plugin version; *host.Plugin is it.
 type guest interface {
+	// StreamsRequest tells whether it wants its requests' bodies in pieces.
+	StreamsRequest() bool
 	Invoke(ctx context.Context, r *host.Request) (*host.Response, *host.Report, error)
 	Close(ctx context.Context) error
 }

@@ -94,11 +94,13 @@ var (
 	fails = module(nil, []importedFunc{{"sortie:host/v1", "respond", 2, 1}}, wasm.OpcodeI32Const, 7)
 )
 
-// startReal starts a server over a real host, on the store and the compile cache in dir.
+// startReal starts a server over a real host, on the store and the compile cache in dir. It speaks HTTP/1.1 and HTTP/2, and its plugins may
+// fetch from loopback.
 func startReal(t *testing.T, dir string) (*testServer, func()) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	operator := manifest.DefaultOperator()
+	operator.Private = []string{"http://127.0.0.1:*"}
 	engine := fetch.New(fetch.Config{Fetches: 10, PerOrigin: 10})
 	rt, err := host.New(t.Context(), host.Config{CacheDir: filepath.Join(dir, "cache"), Engine: engine, Operator: operator, Log: log})
 	if err != nil {
@@ -112,7 +114,12 @@ func startReal(t *testing.T, dir string) (*testServer, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := httptest.NewServer(s)
+	h := httptest.NewUnstartedServer(s)
+	h.Config = HTTPServer(s, log)
+	h.Config.Protocols = new(http.Protocols)
+	h.Config.Protocols.SetHTTP1(true)
+	h.Config.Protocols.SetUnencryptedHTTP2(true)
+	h.Start()
 	return &testServer{Server: s, t: t, url: h.URL, log: new(syncBuffer)}, func() {
 		ctx := context.WithoutCancel(t.Context())
 		if err := s.Close(ctx); err != nil {
