@@ -33,6 +33,7 @@ type api struct {
 	base  *url.URL
 	token string // sent, never printed
 	http  *http.Client
+	wire  *http.Transport // of http
 }
 
 // connect makes the client for the server that the environment names. Nothing is sent yet.
@@ -53,12 +54,12 @@ func newAPI(server, token string) (*api, error) {
 		return nil, misuse("SORTIE_SERVER can't hold a user or a password: put the token into SORTIE_TOKEN")
 	}
 	dialer := &net.Dialer{Timeout: connectTime}
-	return &api{base: base, token: token, http: &http.Client{
-		Timeout: answerTime,
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: connectTime,
-			DisableKeepAlives: true, // a command makes one call, or two
-		},
+	wire := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: connectTime,
+		DisableKeepAlives: true, // a command makes one call, or two
+	}
+	return &api{base: base, token: token, wire: wire, http: &http.Client{
+		Timeout: answerTime, Transport: wire,
 		// A redirect would carry the token to whoever the answer names.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil

@@ -81,11 +81,17 @@ func (a *app) module(ctx context.Context, path string) (*project.Project, []byte
 			return nil, nil, err
 		}
 	}
+	wasm, err := readModule(p)
+	return p, wasm, err
+}
+
+// readModule reads what was built.
+func readModule(p *project.Project) ([]byte, error) {
 	wasm, err := os.ReadFile(p.Wasm)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s doesn't exist: build it, or correct `wasm` in %s", p.Wasm, p.File)
+		return nil, fmt.Errorf("%s doesn't exist: build it, or correct `wasm` in %s", p.Wasm, p.File)
 	}
-	return p, wasm, err
+	return wasm, err
 }
 
 func (a *app) refresh(ctx context.Context, p *project.Project) error {

@@ -19,7 +19,7 @@
 //
 // # Signals
 //
-// SIGINT and SIGTERM end a command: `serve` finishes the running invocations first, for as long as process.drain says. A second one
+// SIGINT and SIGTERM end a command: `serve` and `dev` finish the running invocations first, for as long as process.drain says. A second one
 // ends the process at once.
 package cli
 
@@ -108,7 +108,7 @@ func (a *app) root() *cobra.Command {
 	root.SetVersionTemplate("sortie {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		a.serveCommand(), a.newCommand(), a.buildCommand(), a.runCommand(), a.deployCommand(), a.listCommand(), a.removeCommand(),
+		a.serveCommand(), a.newCommand(), a.buildCommand(), a.devCommand(), a.runCommand(), a.deployCommand(), a.listCommand(), a.removeCommand(),
 		a.versionsCommand(), a.logsCommand(), a.traceCommand(), a.explainCommand(), a.versionCommand(),
 	)
 	return root

@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"start": start, "await": await, "shutdown": shutdown, "curl": curlCommand, "paste": paste, "replace": replace, "upstream": upstreamCommand,
+			"start": start, "develop": develop, "says": says, "module": module, "await": await, "shutdown": shutdown, "curl": curlCommand, "paste": paste, "replace": replace, "upstream": upstreamCommand,
 			"letters": letters, "status": status, "until": until,
 			"hold": hold, "release": release, "interrupt": interrupt, "ended": ended, "drains": drains,
 		},
@@ -159,4 +159,17 @@ func letters(ts *testscript.TestScript, neg bool, args []string) {
 	_, err := fmt.Sscan(args[1], &n)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Repeat("A", n)), 0o644))
+}
+
+// module is `module FILE N`: it writes a raw plugin that returns N, in one step.
+func module(ts *testscript.TestScript, neg bool, args []string) {
+	var n int
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: module FILE N")
+	}
+	_, err := fmt.Sscan(args[1], &n)
+	ts.Check(err)
+	file := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(file+"~", returning(n), 0o644))
+	ts.Check(os.Rename(file+"~", file))
 }

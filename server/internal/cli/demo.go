@@ -54,9 +54,9 @@ func (a *app) serveDemo(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	operator.Private = append(operator.Private, upstream.origin)
-	err = a.serve(ctx, operator, func(ctx context.Context, now running) error {
+	err = a.serve(ctx, operator, attached{beside: func(ctx context.Context, now running) error {
 		return a.deployDemo(ctx, now, upstream.origin, modules)
-	})
+	}})
 	return errors.Join(err, upstream.close())
 }
 

@@ -114,6 +114,6 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	if got := s.finish(ts, args[1]); got != want {
-		ts.Fatalf("sortie serve ended with status %d, want %d\n%s", got, want, ts.ReadFile(args[1]))
+		ts.Fatalf("the server ended with status %d, want %d\n%s", got, want, ts.ReadFile(args[1]))
 	}
 }

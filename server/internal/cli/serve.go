@@ -51,7 +51,7 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.serve(cmd.Context(), operator, nil)
+			return a.serve(cmd.Context(), operator, attached{})
 		},
 	}
 	flags := cmd.Flags()
@@ -92,8 +92,15 @@ type running struct {
 	data  string
 }
 
-// serve runs the server until ctx ends, and then drains it. beside, if there is one, is called when the server answers.
-func (a *app) serve(ctx context.Context, operator *manifest.Operator, beside func(context.Context, running) error) error {
+// attached is what a command adds to the server that it runs. The zero value adds nothing.
+type attached struct {
+	around  func(http.Handler) http.Handler      // wraps what the server answers
+	beside  func(context.Context, running) error // called when the server answers, which goes on when it returns nil
+	drained func(context.Context)                // called when no invocation runs any more, while the server still answers
+}
+
+// serve runs the server until ctx ends, and then drains it.
+func (a *app) serve(ctx context.Context, operator *manifest.Operator, with attached) error {
 	token := a.getenv("SORTIE_ADMIN_TOKEN")
 	if err := server.CheckBind(operator.Addr, token); err != nil {
 		return err
@@ -110,15 +117,15 @@ func (a *app) serve(ctx context.Context, operator *manifest.Operator, beside fun
 	if err != nil {
 		return err
 	}
-	s := &service{operator: operator, log: log, listener: listener}
+	s := &service{operator: operator, log: log, listener: listener, with: with}
 	if err := s.open(ctx, data, token, a); err != nil {
 		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
 	a.announce(listener, data, token)
 	now := running{base: "http://" + reachable(listener.Addr()), token: token, data: data}
 	failed := s.start()
-	if beside != nil {
-		if err := beside(ctx, now); err != nil {
+	if with.beside != nil {
+		if err := with.beside(ctx, now); err != nil {
 			return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 		}
 	}
@@ -159,6 +166,7 @@ type service struct {
 	operator *manifest.Operator
 	log      *slog.Logger
 	listener net.Listener
+	with     attached
 	http     *http.Server
 	server   *server.Server
 	runtime  *host.Runtime
@@ -190,8 +198,17 @@ func (s *service) open(ctx context.Context, data, token string, a *app) error {
 	if err != nil {
 		return err
 	}
-	s.http = server.HTTPServer(s.server, s.log)
+	s.http = s.httpServer()
 	return nil
+}
+
+// httpServer is what every command puts between its listener and the server.
+func (s *service) httpServer() *http.Server {
+	handler := http.Handler(s.server)
+	if s.with.around != nil {
+		handler = s.with.around(handler)
+	}
+	return server.HTTPServer(handler, s.log)
 }
 
 // newEngine is the fetch engine that the operator's configuration asks for.
@@ -221,6 +238,9 @@ func (s *service) shutdown(ctx context.Context, drain time.Duration) error {
 	defer cancel()
 	// Drained first, closed after: while invocations finish, /readyz can still be asked, and newcomers are told.
 	err := s.server.Drain(inTime)
+	if err == nil && s.with.drained != nil {
+		s.with.drained(inTime)
+	}
 	if err == nil {
 		err = s.http.Shutdown(inTime)
 	}

@@ -20,10 +20,11 @@ import (
 // patience is how long a script waits for a server to say or do something, on a slow machine that is busy.
 const patience = 3 * time.Minute
 
-// process is a `sortie serve` in the background of a script.
+// process is a `sortie serve`, or dev, in the background of a script.
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *transcript
+	heard          int // lines of stderr that says has gone through
 }
 
 // transcript keeps the lines that a process has printed, and tells who waits for them.
@@ -99,9 +100,9 @@ var passedOn = []string{
 	"PORT", "SORTIE_ADDR", "SORTIE_ADMIN_TOKEN", "SORTIE_PRIVATE", "SORTIE_PROCESS__DRAIN", "UPSTREAM_KEY",
 }
 
-func serveProcess(ts *testscript.TestScript, args []string) *process {
+func background(ts *testscript.TestScript, args []string) *process {
 	path := filepath.Join(ts.Getenv("COMMAND_BIN"), "sortie")
-	cmd := exec.Command(path, append([]string{"serve"}, args...)...)
+	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
 	for _, name := range passedOn {
 		if value := ts.Getenv(name); value != "" {
@@ -119,17 +120,26 @@ func serveProcess(ts *testscript.TestScript, args []string) *process {
 // start is `start ARGS…`: it runs `sortie serve ARGS…` in the background until it listens, with its address in
 // $SORTIE_SERVER, $ADDRESS and $SERVER_PORT.
 func start(ts *testscript.TestScript, neg bool, args []string) {
+	listening(ts, neg, append([]string{"serve"}, args...))
+}
+
+// develop is `develop ARGS…`: start for `sortie dev ARGS…`.
+func develop(ts *testscript.TestScript, neg bool, args []string) {
+	listening(ts, neg, append([]string{"dev"}, args...))
+}
+
+func listening(ts *testscript.TestScript, neg bool, args []string) {
 	s := sessionOf(ts)
 	if neg || s.server != nil {
-		ts.Fatalf("start can't be negated, and only one server runs at a time")
+		ts.Fatalf("%s can't be negated, and only one server runs at a time", args[0])
 	}
-	p := serveProcess(ts, args)
+	p := background(ts, args)
 	s.server = p
 	ts.Defer(func() {
 		if s.server == p {
 			_ = p.cmd.Process.Kill()
 			_ = p.wait()
-			ts.Logf("[serve]\n%s%s", p.stdout.text(), p.stderr.text())
+			ts.Logf("[%s]\n%s%s", args[0], p.stdout.text(), p.stderr.text())
 		}
 	})
 	base := ""
@@ -142,7 +152,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 		return base != ""
 	})
 	if err != nil {
-		ts.Fatalf("sortie serve: %v\n%s", err, p.stderr.text())
+		ts.Fatalf("sortie %s: %v\n%s", args[0], err, p.stderr.text())
 	}
 	_, address, _ := strings.Cut(base, "://")
 	_, port, err := net.SplitHostPort(address)
@@ -166,6 +176,26 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(p.stdout.text()), 0o644))
 }
 
+// says is `says TEXT`: it waits until the server has printed TEXT to stderr, after what the says before has found.
+func says(ts *testscript.TestScript, neg bool, args []string) {
+	p := sessionOf(ts).server
+	if neg || len(args) != 1 || p == nil {
+		ts.Fatalf("usage: says TEXT, after start")
+	}
+	err := p.stderr.until(func(lines []string) bool {
+		for i := p.heard; i < len(lines); i++ {
+			if strings.Contains(lines[i], args[0]) {
+				p.heard = i + 1
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		ts.Fatalf("waiting for %q after line %d: %v\n%s", args[0], p.heard, err, p.stderr.text())
+	}
+}
+
 // shutdown is `[!] shutdown FILE`: it sends SIGINT, waits for a good exit (a bad one with !), and writes what the server printed to FILE.
 func shutdown(ts *testscript.TestScript, neg bool, args []string) {
 	s := sessionOf(ts)
@@ -174,7 +204,7 @@ func shutdown(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(s.server.cmd.Process.Signal(syscall.SIGINT))
 	if status := s.finish(ts, args[0]); (status != 0) != neg {
-		ts.Fatalf("sortie serve ended with status %d\n%s", status, ts.ReadFile(args[0]))
+		ts.Fatalf("the server ended with status %d\n%s", status, ts.ReadFile(args[0]))
 	}
 }
 

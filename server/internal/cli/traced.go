@@ -38,6 +38,7 @@ type tracedFetch struct {
 	State     string           `json:"state"`
 	Status    int              `json:"status"`
 	Code      string           `json:"code"`
+	Message   string           `json:"message"`
 	Attempts  int              `json:"attempts"`
 	Hops      int              `json:"hops"`
 	Bytes     int64            `json:"bytes"`

@@ -33,10 +33,10 @@ func TestTrafficText(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	commands := []string{"serve", "new", "build", "run", "deploy", "list", "remove", "explain", "version", "versions", "logs", "trace"}
+	commands := []string{"serve", "new", "build", "dev", "run", "deploy", "list", "remove", "explain", "version", "versions", "logs", "trace"}
 	for typed, want := range map[string]string{
 		"srve": "serve", "biuld": "build", "delpoy": "deploy", "vrsion": "version", "versionss": "versions", "ls": "", "xyzzy": "", "rm": "",
-		"remov": "remove", "nwe": "new", "": "", "dev": "", "log": "logs", "token": "", "trac": "trace", "rollback": "", "traffic": "", "depoly": "deploy",
+		"remov": "remove", "nwe": "new", "": "", "dve": "dev", "log": "logs", "token": "", "trac": "trace", "rollback": "", "traffic": "", "depoly": "deploy",
 	} {
 		if got := nearest(typed, commands); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", typed, got, want)
