@@ -7,7 +7,7 @@ GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism $(a
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go build download generate check lint tidy fuzz mutants race bench-go clean
+.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race bench-go clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ race: ## the tests under the race detector (needs a C compiler)
 
 generate: ## make generated files anew
 	$(GO) generate ./...
+
+wat: ## assemble the hand-written guests of host/testdata/wat anew (needs Node)
+	@cd host/testdata/wat && npm ci --silent --no-audit --no-fund && node assemble.mjs
 
 check: lint tidy ## linter, formatting, tidy modules, generated files up to date
 	@$(MAKE) --no-print-directory generate

@@ -82,7 +82,7 @@ func (p *Plugin) invoke(ctx context.Context, req *Request, arrived time.Time, re
 	ready, e := p.ready.take(ctx)
 	report.Queue = time.Since(arrived)
 	if e != nil {
-		return nil, p.notStarted(ctx, e)
+		return nil, p.notStarted(ctx, life, e)
 	}
 	run := p.run(ctx, req, ready, life)
 	resp, err := run.outcome(p)
@@ -150,9 +150,12 @@ func (p *Plugin) ended(cause error) *Error {
 	}
 }
 
-func (p *Plugin) notStarted(ctx context.Context, err error) *Error {
-	if ctx.Err() != nil {
+func (p *Plugin) notStarted(ctx context.Context, life *life, err error) *Error {
+	switch {
+	case ctx.Err() != nil:
 		return p.ended(context.Cause(ctx))
+	case !time.Now().Before(life.until): // the start's own limit may be seen first
+		return p.ended(errWall)
 	}
 	// It did start at its deploy; now it doesn't.
 	e := NewError(CodePluginTrapped, "the plugin doesn't start")

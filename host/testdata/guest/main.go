@@ -159,6 +159,10 @@ func goroutines(ctx context.Context, q url.Values) (*sortie.Response, error) {
 
 // timer tells what comes first, a timer or a fetch; then cancels the fetch.
 func timer(ctx context.Context, q url.Values) (*sortie.Response, error) {
+	after := 300 * time.Millisecond
+	if d, err := time.ParseDuration(q.Get("after")); err == nil {
+		after = d
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
@@ -169,7 +173,7 @@ func timer(ctx context.Context, q url.Values) (*sortie.Response, error) {
 	select {
 	case <-done:
 		return sortie.Text("fetch"), nil
-	case <-time.After(300 * time.Millisecond):
+	case <-time.After(after):
 		cancel()
 		err := <-done
 		return sortie.Text(fmt.Sprint("timer ", errors.Is(err, context.Canceled))), nil

@@ -16,7 +16,7 @@ function custom(name, content) {
 const assembler = await wabt();
 for (const file of readdirSync(import.meta.dirname).filter((name) => name.endsWith(".wat"))) {
   const path = `${import.meta.dirname}/${file}`;
-  const text = readFileSync(path);
+  const text = readFileSync(path, "utf8");
   const module = assembler.parseWat(file, text);
   module.validate();
   const { buffer } = module.toBinary({ canonicalize_lebs: true, write_debug_names: false });
