@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"text/tabwriter"
@@ -44,22 +45,43 @@ func runJSON(res *host.Response, report *host.Report) runOutcome {
 	return outcome
 }
 
-// printResponse writes the body, after status line and headers if they are wanted, as curl -i does.
-func (a *app) printResponse(res *host.Response, include bool) error {
-	if include {
-		fmt.Fprintf(a.stdout, "HTTP/1.1 %d %s\r\n", res.Status, http.StatusText(res.Status))
-		for _, field := range res.Header {
-			fmt.Fprintf(a.stdout, "%s: %s\r\n", field.Name, field.Value)
-		}
-		fmt.Fprint(a.stdout, "\r\n")
+// printed writes a response to stdout: the body, after status line and headers if they are wanted, as curl -i does. It is the host's Writer
+// for one that is streamed.
+type printed struct {
+	app     *app
+	include bool
+	last    byte // of the body; 0: there is none
+}
+
+// Begin implements host.Writer.
+func (p *printed) Begin(res *host.Response) error {
+	if !p.include {
+		return nil
 	}
-	if _, err := a.stdout.Write(res.Body); err != nil {
-		return err
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\n", res.Status, http.StatusText(res.Status))
+	for _, field := range res.Header {
+		head += fmt.Sprintf("%s: %s\r\n", field.Name, field.Value)
 	}
-	if a.terminal(a.stdout) && len(res.Body) > 0 && res.Body[len(res.Body)-1] != '\n' {
-		fmt.Fprintln(a.stdout)
+	_, err := io.WriteString(p.app.stdout, head+"\r\n")
+	return err
+}
+
+// Write implements host.Writer.
+func (p *printed) Write(body []byte) (int, error) {
+	if len(body) > 0 {
+		p.last = body[len(body)-1]
 	}
-	return nil
+	return p.app.stdout.Write(body)
+}
+
+// Abort does nothing: a pipe that nobody reads holds the command up, as it does any other.
+func (p *printed) Abort() {}
+
+// end leaves a terminal's cursor on a line of its own.
+func (p *printed) end() {
+	if p.last != 0 && p.last != '\n' && p.app.terminal(p.app.stdout) {
+		fmt.Fprintln(p.app.stdout)
+	}
 }
 
 // printReport writes the plugin's log, the fetch table and the budget to stderr.

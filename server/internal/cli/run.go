@@ -34,8 +34,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [DIR or FILE.wasm]",
 		Short: "Invoke a plugin once in this process, with its real limits and no server",
 		Long: "Invoke a plugin once in this process, with its manifest's limits, lowered to a server's default ceilings, and no server. The\n" +
-			"response goes to stdout; the plugin's log, the table of its fetches and the budget used go to stderr. A folder is built first\n" +
-			"if its sources changed. The status is 1 if the invocation fails; an answer of the plugin's own, whatever its status, is 0.",
+			"response goes to stdout, a streamed one as it comes; the plugin's log, the table of its fetches and the budget used go to\n" +
+			"stderr. A folder is built first if its sources changed. The status is 1 if the invocation fails; an answer of the plugin's own, whatever its status, is 0.",
 		Example: "  sortie run prices -i --path '/eur?days=7'\n  sortie run search.wasm -X POST -H 'content-type: application/json' -d @query.json",
 		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,7 +77,12 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	out := &printed{app: a, include: o.include}
+	if !o.json {
+		req.Writer = out
+	}
 	res, report, err := a.invoke(ctx, operator, secrets, host.Source{Name: m.Name, Version: 1, Wasm: wasm, Manifest: m}, req)
+	out.end()
 	if report == nil {
 		return err
 	}
@@ -94,7 +99,13 @@ func (a *app) run(ctx context.Context, path string, o runOptions) error {
 	if err != nil {
 		return failedRun(err)
 	}
-	return a.printResponse(res, o.include)
+	if !res.Streamed {
+		if err = out.Begin(res); err == nil {
+			_, err = out.Write(res.Body)
+		}
+	}
+	out.end()
+	return err
 }
 
 // inForce reads the manifest as a deploy does: under the operator's ceilings. What they lower is told.
