@@ -91,7 +91,8 @@ type Module struct {
 	types             []signature
 	functions         []uint32 // the type of each, imported ones first
 	importedFunctions int
-	typeValues        int // parameters and results of all types
+	typeValues        int  // parameters and results of all types
+	dataCount         bool // whether instructions may name data segments
 	elementEntries    int
 	passiveEntries    int // of those, in passive segments
 	locals            int // of all functions

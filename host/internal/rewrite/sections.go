@@ -27,8 +27,11 @@ func (m *Module) read(id byte, body []byte) error {
 		r.most(maxGlobals, "globals", func(int) { r.valueType(); r.byte(); r.constant() })
 	case sectionExport:
 		r.most(maxExports, "exports", func(int) { m.Exports = append(m.Exports, r.export()) })
-	case sectionStart, sectionDataCount:
+	case sectionStart:
 		r.u32()
+	case sectionDataCount:
+		r.u32()
+		m.dataCount = true
 	case sectionElement:
 		r.most(maxElements, "element segments", func(i int) { m.element(r, i) })
 	case sectionCode:

@@ -9,7 +9,7 @@ type Options struct {
 }
 
 // Rewrite returns the module with its imports taken from other modules, a maximum on each table, names that are cut to what a
-// trap's text needs, and no other custom section. All else stays as it is, byte for byte, but for the length of length fields.
+// trap's text needs, data segments joined, and no other custom section. All else stays as it is, byte for byte, but for the length of length fields.
 func (m *Module) Rewrite(o Options) []byte {
 	out := append(make([]byte, 0, m.size), magic[:]...)
 	named := false
@@ -20,6 +20,10 @@ func (m *Module) Rewrite(o Options) []byte {
 			body = m.redirected(o.Redirect)
 		case sectionTable:
 			body = m.capped(o.TableEntries)
+		case sectionData:
+			if joined := merged(body); joined != nil && !m.dataCount {
+				body = joined
+			}
 		case sectionCustom:
 			if body = m.names(body); body == nil || named {
 				continue
