@@ -80,7 +80,7 @@ func echoes(tb testing.TB) []*transit {
 	}
 	same := func(body, content string) bool { return strings.HasSuffix(body, content) }
 	return []*transit{
-		{name: "sdk", plugin: load(tb, rt, guestDir, "name: guest"), req: post("/echo"), want: same},
+		{name: "sdk", plugin: load(tb, rt, guestDir, "name: guest"), req: post("/same"), want: same},
 		{name: "wat", plugin: loadWat(tb, rt, "bodies", "name: guest"), req: post("/"), want: same},
 		{name: "extism", plugin: load(tb, rt, rawDir, "entry: echo"), req: post("/"), want: same},
 	}

@@ -32,6 +32,8 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		h.Set("Sortie-Forged", "1")
 		h.Set("X-Seen", fmt.Sprint(len(req.Header), " ", req.Header.Get("Sortie-Secret"), req.Header.Get("X-In")))
 		return &sortie.Response{Status: 201, Header: h, Body: append([]byte(req.Method+" "+req.Host+" "+q.Get("a")+" "), req.Body...)}, nil
+	case "/same":
+		return &sortie.Response{Body: req.Body}, nil
 	case "/state":
 		calls++
 		return sortie.Text(strconv.Itoa(calls)), nil
