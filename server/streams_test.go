@@ -179,7 +179,7 @@ func realGoingAway(t *testing.T, s *testServer) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { _, err := s.client().RoundTrip(r); done <- err }() //nolint:bodyclose // there is no response
+	go func() { _, err := s.client().RoundTrip(r); done <- err }()
 	within10s(t, "a fetch while the body is unread", u.arrived)
 	leave()
 	within10s(t, "the fetch cancelled, whose caller has sent 1 MB", u.gone)

@@ -39,7 +39,7 @@ func (a *answer) Close() (err error) {
 func (a *answer) guard(err *error) {
 	if p := recover(); p != nil {
 		*err = panicked(a.h, p, debug.Stack())
-	} else if p, ok := (*err).(*panicError); ok {
+	} else if p, ok := (*err).(*panicError); ok { //nolint:errorlint // ours, never wrapped
 		*err = panicked(a.h, p.value, p.stack)
 	}
 }

@@ -82,7 +82,7 @@ func failed(err *Error) Result {
 // close ends a streamed response that nobody will be given.
 func (r *Result) close() {
 	response := r.Response
-	if e, ok := r.Err.(*Error); ok {
+	if e, ok := r.Err.(*Error); ok { //nolint:errorlint // ours, never wrapped
 		response = e.Response
 	}
 	if response == nil {

@@ -126,7 +126,7 @@ func (d *download) gather() ([]byte, *host.Failure) {
 	if d.ctx.Err() != nil && err != nil {
 		return nil, stopped(d.ctx)
 	}
-	if f, ok := err.(*host.Failure); ok {
+	if f, ok := errors.AsType[*host.Failure](err); ok {
 		return nil, f
 	}
 	return body, nil
@@ -137,7 +137,7 @@ func (d *download) feed(to *pipe, failed func(*host.Failure) *host.Failure) {
 	defer closeWith(d.ctx, d.from)()
 	defer context.AfterFunc(d.ctx, func() { to.end(failed(stopped(d.ctx))) })()
 	_, err := io.Copy(to, struct{ io.Reader }{d})
-	switch f, broken := err.(*host.Failure); {
+	switch f, broken := errors.AsType[*host.Failure](err); {
 	case err == nil:
 		to.end(io.EOF)
 	case d.ctx.Err() != nil:

@@ -164,7 +164,7 @@ func (d *development) follow(ctx context.Context, server *api) error {
 	for {
 		err := d.refresh(ctx, server)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // what fails then, fails because it ends
 		}
 		var stuck *outputError
 		if errors.As(err, &stuck) { // whoever started it has gone
@@ -175,7 +175,7 @@ func (d *development) follow(ctx context.Context, server *api) error {
 		}
 		changed, err := d.watch.next(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // likewise
 		}
 		if err != nil {
 			return err

@@ -102,7 +102,7 @@ func (w *watcher) add(dir string) error {
 		case err != nil && path == w.root:
 			return err
 		case err != nil || !entry.IsDir():
-			return nil
+			return nil //nolint:nilerr // it has gone again
 		case w.ignores(path):
 			return filepath.SkipDir
 		}
