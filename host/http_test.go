@@ -115,6 +115,56 @@ func TestGroupOverlaps(t *testing.T) {
 	}
 }
 
+// When the handler returns, whatever is in flight is cancelled: fetches, groups, and streams that are being read.
+func TestReturningCancelsTheRest(t *testing.T) {
+	t.Parallel()
+	p := load(t, newRuntime(t, fetch.Config{}), guestDir, allowLoopback)
+	var g gauge
+	hold := g.hold(time.Minute)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			w.(http.Flusher).Flush()
+			eventually(t, "the others are in flight", func() bool { return g.now.Load() == 3 })
+			fmt.Fprint(w, "x")
+			w.(http.Flusher).Flush()
+		}
+		hold(w, r)
+	}))
+	defer srv.Close()
+	body, report := call(t, p, "/abandon", "url", srv.URL+"/")
+	if body != "left" || len(report.Fetches) != 4 {
+		t.Errorf("%s, %d fetches", body, len(report.Fetches))
+	}
+	eventually(t, "four cancellations", func() bool { return g.gone.Load() == 4 })
+	for _, f := range report.Fetches {
+		if f.Code != "cancelled" {
+			t.Errorf("%s: %s, %s", f.URL, f.State, f.Code)
+		}
+	}
+}
+
+// The first failure of several goroutines cancels the others through their context, in the host too.
+func TestGoroutinesCancelEachOther(t *testing.T) {
+	t.Parallel()
+	p := load(t, newRuntime(t, fetch.Config{}), guestDir, allowLoopback)
+	var g gauge
+	hold := g.hold(time.Minute)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/0" {
+			eventually(t, "the others are in flight", func() bool { return g.now.Load() == 2 })
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		hold(w, r)
+	}))
+	defer srv.Close()
+	body, _ := call(t, p, "/errgroup", "url", srv.URL+"/")
+	if body != `["http_status false true","cancelled true true","cancelled true true"]` {
+		t.Error(body)
+	}
+	eventually(t, "two cancellations", func() bool { return g.gone.Load() == 2 })
+}
+
 func TestAnyCancelsLosers(t *testing.T) {
 	t.Parallel()
 	p := load(t, newRuntime(t, fetch.Config{}), guestDir, allowLoopback)

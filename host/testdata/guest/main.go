@@ -32,6 +32,10 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		h.Set("Sortie-Forged", "1")
 		h.Set("X-Seen", fmt.Sprint(len(req.Header), " ", req.Header.Get("Sortie-Secret"), req.Header.Get("X-In")))
 		return &sortie.Response{Status: 201, Header: h, Body: append([]byte(req.Method+" "+req.Host+" "+q.Get("a")+" "), req.Body...)}, nil
+	case "/abandon": // what is in flight
+		return abandon(ctx, q.Get("url"))
+	case "/errgroup":
+		return errors3(ctx, q.Get("url"))
 	case "/same":
 		return &sortie.Response{Body: req.Body}, nil
 	case "/state":
@@ -180,6 +184,50 @@ func timer(ctx context.Context, q url.Values) (*sortie.Response, error) {
 		err := <-done
 		return sortie.Text(fmt.Sprint("timer ", errors.Is(err, context.Canceled))), nil
 	}
+}
+
+// abandon returns while a fetch, a group and a stream are in flight.
+func abandon(ctx context.Context, url string) (*sortie.Response, error) {
+	resp, err := sortie.Get(ctx, url+"stream", sortie.WithStream())
+	if err != nil {
+		return nil, err
+	}
+	began := make(chan struct{}, 2)
+	go func() { began <- struct{}{}; _, _ = sortie.Get(ctx, url+"one") }()
+	go func() {
+		began <- struct{}{}
+		sortie.AllSettled(ctx, []*sortie.Request{{URL: url + "two"}, {URL: url + "three"}})
+	}()
+	<-began
+	<-began
+	_, err = resp.BodyReader.Read(make([]byte, 1)) // comes when all have arrived
+	return sortie.Text("left"), err
+}
+
+// errors3 is what errgroup does: the first error of three goroutines cancels the others' context, and all are waited for.
+func errors3(ctx context.Context, url string) (*sortie.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	errs := make([]error, 3)
+	for i := range errs {
+		wg.Go(func() {
+			opts := []sortie.Option{}
+			if i == 0 {
+				opts = append(opts, sortie.WithExpect("2xx"))
+			}
+			if _, errs[i] = sortie.Get(ctx, url+strconv.Itoa(i), opts...); errs[i] != nil {
+				cancel(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	var said []string
+	for _, err := range errs {
+		e, _ := errors.AsType[*sortie.Error](err)
+		said = append(said, fmt.Sprint(e.Code, " ", errors.Is(err, context.Canceled), " ", errors.Is(context.Cause(ctx), errs[0])))
+	}
+	return sortie.JSON(200, said), nil
 }
 
 func hostile(path string) (*sortie.Response, error) {
