@@ -58,6 +58,7 @@ func NewID() string {
 func (p *Plugin) invoke(ctx context.Context, req *Request, arrived time.Time, report *Report) (*Response, *Error) {
 	limits := p.src.Manifest.Limits
 	if req.BodyReader != nil {
+		req.BodyReader = newInbound(req.BodyReader, limits.Input) // req is ours: complete copied it
 		defer req.BodyReader.Close()
 		if !p.streamsRequest || req.Body != nil {
 			return nil, NewError(CodeInternal, "the host was given a request's body in pieces that the plugin doesn't take")

@@ -82,7 +82,7 @@ var connectionFields = map[string]bool{
 
 // sendable drops what a plugin can't set. Names and values have been checked by the ABI.
 func sendable(fields []fetch.Field) []fetch.Field {
-	out := fields[:0]
+	out := make([]fetch.Field, 0, len(fields))
 	for _, f := range fields {
 		if !isOurs(f.Name) && !connectionFields[strings.ToLower(f.Name)] && httpguts.ValidHeaderFieldName(f.Name) {
 			out = append(out, f)

@@ -61,6 +61,9 @@ func (r *run) outcome(p *Plugin) (*Response, *Error) {
 	case unread(c.RequestError) != nil:
 		return nil, unread(c.RequestError)
 	case end.err == nil && end.result == 0 && end.said == "" && c.Response != nil:
+		if r.stream != nil {
+			return r.stream.response, nil
+		}
 		return &Response{Status: c.Response.Status, Header: sendable(c.Response.Header), Body: c.Response.Body}, nil
 	case end.err != nil && r.stopped != nil && stopped(end.err):
 		return nil, p.ended(r.stopped)

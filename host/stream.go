@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sortie-run/sortie/host/internal/guest"
@@ -28,19 +30,28 @@ func stream(g *guest.Response, to Writer, gone func()) *streamed {
 	s.to = to
 	go func() {
 		defer close(s.sent)
-		if s.err = to.Begin(s.response); s.err == nil {
-			s.err = s.from.Drain(func(piece []byte) error {
-				_, err := to.Write(piece)
-				return err
-			})
-		} else {
+		if s.err = s.send(); s.err != nil {
 			_ = s.from.Close()
-		}
-		if s.err != nil {
 			gone()
 		}
 	}()
 	return s
+}
+
+// send gives the answer to the caller's Writer, whose panic must not end the process: it isn't its own goroutine's.
+func (s *streamed) send() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the caller's Writer panicked: %v", p)
+		}
+	}()
+	if err := s.to.Begin(s.response); err != nil {
+		return err
+	}
+	return s.from.Drain(func(piece []byte) error {
+		_, err := s.to.Write(piece)
+		return err
+	})
 }
 
 // wait waits until all has gone out, or gives up what is left when ctx ends.
@@ -56,17 +67,21 @@ func (s *streamed) wait(ctx context.Context) (*Response, error) {
 	return s.response, s.err
 }
 
-// abortGrace is what a piece that is on its way may take when the rest is given up: a client that reads shall see what there was.
+// abortGrace is what the last pieces may take when an answer is given up: a client that reads shall see what there was.
 const abortGrace = time.Second
 
-// abort gives up what hasn't gone out, and waits until nothing does any more.
+// errAborted stands at the end of what an answer that has failed still sends.
+var errAborted = errors.New("the answer has failed")
+
+// abort ends an answer that isn't whole, and waits until nothing of it goes out any more.
 func (s *streamed) abort() {
-	_ = s.from.Close()
+	s.from.End(errAborted)
 	grace := time.NewTimer(abortGrace)
 	defer grace.Stop()
 	select {
 	case <-s.sent:
 	case <-grace.C:
+		_ = s.from.Close()
 		s.to.Abort()
 		<-s.sent
 	}

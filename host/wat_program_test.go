@@ -42,7 +42,7 @@ func (p program) repeat(from, times int) program { return p.jump(0xf2, from, tim
 func (p program) retry(from, times int) program { return p.jump(0xf3, from, times) }
 
 func (p program) jump(op byte, from, times int) program {
-	back := len(p) - from + 3
+	back := len(p) - from + 4 // the whole operation
 	return append(binary.LittleEndian.AppendUint16(append(p, op), uint16(back)), byte(times))
 }
 

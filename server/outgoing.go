@@ -50,8 +50,9 @@ func (o *outgoing) Begin(r *host.Response) error {
 	}
 	w.WriteHeader(r.Status)
 	w.Header().Del("Server-Timing") // the plugin's own goes out with the head; ours follows
-	if request.Method == http.MethodHead && request.ProtoMajor == 2 {
-		// There the head would end the stream, and with it the request's context. So it goes out in the end; WriteHeader's deadline is lifted.
+	if o.unsent {
+		// Here the head is the whole answer: sent now, it would look whole whatever comes, and over HTTP/2 end the request's context. So it
+		// goes out in the end; WriteHeader's deadline is lifted.
 		o.deadline(time.Time{})
 		return nil
 	}

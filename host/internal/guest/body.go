@@ -31,13 +31,11 @@ func (c *Call) ReadRequest(to []byte) (int, error) {
 	return n, err
 }
 
-// startRequest begins to read what the client sends, under the handle that OpenRequest will give.
+// startRequest begins to read what the client sends.
 func (c *Call) startRequest() {
 	q := newQueue()
-	c.Request.Stream = q
-	id, _ := c.Handles.add(&Handle{settled: true, request: true, down: q})
-	c.request = id
-	q.told = func() { c.Handles.tell(id) }
+	q.told = c.Handles.tellInbound
+	c.Request.Stream, c.Handles.inbound = q, q
 	c.Handles.pump(q, c.Request.Source)
 }
 
@@ -46,14 +44,12 @@ func (c *Call) OpenRequest() (id uint32, ok bool) {
 	if c.opened {
 		return 0, false
 	}
-	switch {
-	case c.Request.Source == nil:
-		c.request, _ = c.Handles.add(&Handle{settled: true, request: true})
-	case c.Request.Stream == nil:
+	if c.Request.Source != nil && c.Request.Stream == nil {
 		c.startRequest()
 	}
-	c.opened = c.request != 0
-	return c.request, true
+	id, c.opened = c.Handles.add(&Handle{settled: true, request: true, down: c.Request.Stream})
+	c.Handles.nameInbound(id)
+	return id, true
 }
 
 // Begin begins a streamed response; id is 0 if there are too many handles.
@@ -77,7 +73,7 @@ func (c *Call) Write(id uint32, from []byte) (n int, ok, fits bool, err error) {
 	if hd == nil || hd.up == nil {
 		return 0, false, true, nil
 	}
-	if hd.response && c.written+int64(len(from)) > c.Limits.Output {
+	if hd.response && hd.up.taking() && c.written+int64(len(from)) > c.Limits.Output {
 		c.tooLong(c.written + int64(len(from)))
 		return 0, true, false, nil
 	}

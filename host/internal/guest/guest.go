@@ -116,10 +116,9 @@ type Call struct {
 
 	ctx     context.Context
 	waited  time.Duration
-	read    int    // of the request's body
-	request uint32 // handle of the request's body; 0: it has none yet
-	opened  bool   // the guest knows it
-	written int64  // of the response's stream
+	read    int   // of the request's body
+	opened  bool  // the request's body has a handle
+	written int64 // of the response's stream
 }
 
 // Start readies a call for a run under ctx, whose end stops the guest.

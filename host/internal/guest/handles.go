@@ -38,6 +38,7 @@ type Handle struct {
 	request, response bool   // whether it stands for a body of the invocation itself
 	up, down          *Queue // what the guest writes and reads; nil: nothing
 	told              bool   // it is among the events already
+	seen              bool   // the guest has looked at what became of it
 
 	Head []byte // the encoded head, kept between a guest's two calls for it
 	read int    // how much of the body the guest has taken
@@ -53,6 +54,9 @@ type Handles struct {
 	flying int           // handles not settled
 	parked int           // streams that the guest waits for
 	held   int64         // bytes of bodies of what hasn't settled
+
+	inbound   *Queue // the request's body, if it is read as it comes; the guest's goroutine's own
+	inboundID uint32 // its handle; 0: it has none
 
 	closed  bool
 	pumping sync.WaitGroup // what fills and closes streams; added to under mu, and only before closed
@@ -259,7 +263,8 @@ func (hd *Handle) ready() bool {
 		again, still := hd.up.waits(true)
 		waiting, can = waiting || again, can || again && !still
 	}
-	return !waiting && hd.settled || can
+	unseen := !hd.seen && !hd.request && !hd.response
+	return can || hd.settled && (!waiting || unseen)
 }
 
 // Events takes up to len(to) of the handles that settled, or whose stream may go on, since the last call.
@@ -302,6 +307,7 @@ func (h *Handles) Settled(id uint32) (hd *Handle, r fetch.Result, known, settled
 	if hd == nil || hd.members > 0 || hd.request || hd.response {
 		return nil, r, false, false
 	}
+	hd.seen = hd.settled
 	return hd, hd.result, true, hd.settled
 }
 

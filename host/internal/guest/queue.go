@@ -123,6 +123,13 @@ func (q *Queue) unpark() bool {
 	return before
 }
 
+// taking tells whether what the guest writes is taken at all.
+func (q *Queue) taking() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.closed && q.err == nil
+}
+
 // waits tells whether the guest's last try gave ErrAgain, and whether another would now.
 func (q *Queue) waits(writing bool) (again, still bool) {
 	q.mu.Lock()
@@ -164,12 +171,17 @@ func (q *Queue) moved() {
 
 // fill moves all of a reader to the guest, and returns when it has ended or nobody wants it any more.
 func (q *Queue) fill(from io.Reader) {
-	for {
+	for idle := 0; ; {
 		room := q.room()
 		if room == nil {
 			return
 		}
 		n, err := from.Read(room)
+		if idle++; n > 0 {
+			idle = 0
+		} else if err == nil && idle == maxIdleReads {
+			err = io.ErrNoProgress
+		}
 		q.mu.Lock()
 		q.lent = false
 		if !q.closed {
@@ -190,6 +202,9 @@ func (q *Queue) fill(from io.Reader) {
 		}
 	}
 }
+
+// maxIdleReads is how often a source may give neither bytes nor an error, as in bufio.
+const maxIdleReads = 100
 
 // settle puts what is left at the end of a stream where it takes no more than it needs: there may be many that nobody reads.
 func (q *Queue) settle() {
@@ -239,7 +254,7 @@ func (q *Queue) Drain(to func([]byte) error) error {
 		}
 		if err = to(part); err != nil {
 			q.mu.Lock()
-			q.lent = false
+			q.lent, q.ring, q.n = false, nil, 0 // see RATIONALE.md, "Why is a ring dropped, not pooled, when its writer fails?"
 			q.mu.Unlock()
 			_ = q.Close()
 			return err

@@ -45,6 +45,21 @@ func (h *Handles) tell(id uint32) {
 	h.signal()
 }
 
+// tellInbound is tell for the request's body, which needs no handle to be read.
+func (h *Handles) tellInbound() {
+	h.mu.Lock()
+	id := h.inboundID
+	h.mu.Unlock()
+	h.tell(id)
+}
+
+// nameInbound gives the request's body its handle.
+func (h *Handles) nameInbound(id uint32) {
+	h.mu.Lock()
+	h.inboundID = id
+	h.mu.Unlock()
+}
+
 // pump fills a queue until its source has ended, or the queue is stopped.
 func (h *Handles) pump(q *Queue, from io.ReadCloser) {
 	h.mu.Lock()
@@ -74,16 +89,20 @@ func (h *Handles) stop(hd *Handle, err error) {
 	up, down := hd.up, hd.down
 	h.mu.Unlock()
 	for _, q := range []*Queue{up, down} {
-		if q == nil {
-			continue
-		}
-		if q.unpark() {
-			h.park(-1)
-		}
-		_ = q.fail(err)
-		if source := q.source.Swap(nil); source != nil {
-			h.pumping.Go(func() { _ = (*source).Close() })
-		}
+		h.stopQueue(q, err)
+	}
+}
+
+func (h *Handles) stopQueue(q *Queue, err error) {
+	if q == nil {
+		return
+	}
+	if q.unpark() {
+		h.park(-1)
+	}
+	_ = q.fail(err)
+	if source := q.source.Swap(nil); source != nil {
+		h.pumping.Go(func() { _ = (*source).Close() })
 	}
 }
 
@@ -92,6 +111,9 @@ func (h *Handles) Finish(id uint32) bool {
 	hd := h.get(id)
 	if hd == nil || hd.up == nil {
 		return false
+	}
+	if hd.up.unpark() {
+		h.park(-1)
 	}
 	hd.up.End(io.EOF)
 	return true
@@ -141,5 +163,6 @@ func (h *Handles) Close() {
 	for _, hd := range open {
 		h.stop(hd, cancelled)
 	}
+	h.stopQueue(h.inbound, cancelled)
 	h.pumping.Wait()
 }
