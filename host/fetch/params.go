@@ -48,6 +48,9 @@ const (
 	// A connection on which an HTTP/2 server says nothing for so long is asked, then given up.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 5 * time.Second
+	// readAhead is how many bytes of a response nobody reads HTTP/2 takes from the upstream. net/http's own 4 MiB for each stream would be
+	// held outside all limits.
+	readAhead = 256 << 10
 
 	// What is read of a body nobody wants, so that its connection can be used again: longer ones cost more than a new connection.
 	// One that doesn't come soon isn't worth waiting for either.

@@ -44,7 +44,7 @@ func newTransport(c *Client, d policy.Decision) *transport {
 		DialTLSContext:         t.dialTLS,
 		DisableCompression:     true,
 		Protocols:              protocols,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxReceiveBufferPerStream: readAhead},
 		MaxIdleConns:           idle,
 		MaxIdleConnsPerHost:    idle,
 		IdleConnTimeout:        idleTimeout,
