@@ -27,7 +27,7 @@ func (s *Server) trace(c echo.Context) error {
 	}
 	report := s.reports.find(c.Param("id"))
 	if report == nil {
-		return host.NewError(codeNotFound, "There is no report of such an invocation. Reports are kept in memory for the last %d "+
+		return host.NewError(codeNotFound, "There is no report of such an invocation; there will be if it is still running. Reports are kept in memory for the last %d "+
 			"invocations only, for fewer where they are large, and go with their plugin.", reportCount)
 	}
 	var body bytes.Buffer

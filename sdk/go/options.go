@@ -13,7 +13,8 @@ import (
 type Option func(*settings)
 
 // WithTimeout bounds the whole fetch: from the call to the last byte, streamed or not, waiting for a slot, retries and redirects included. Its
-// expiry is `timeout`. In a group it bounds every member; to bound the group as a whole give it a context with a deadline.
+// expiry is `timeout`. It can only lower the manifest's `fetch.limits.timeout`, 10 s unless that says otherwise. In a group it bounds every
+// member; to bound the group as a whole give it a context with a deadline.
 func WithTimeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
 
 // WithAttemptTimeout bounds one attempt; the next may follow if there are retries.

@@ -33,7 +33,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:   "logs NAME",
 		Short: "Show what a plugin logged and printed last",
 		Long: "Show what a plugin on a server logged and printed last, the newest line last: time, level, invocation, message. A line is there\n" +
-			"when its invocation has ended. With -f go on with each new line until ^C; a connection that breaks is made again.",
+			"as soon as it is logged. With -f go on with each new line until ^C; a connection that breaks is made again.",
 		Example: "  sortie logs prices --limit 20\n  sortie logs prices -f",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {

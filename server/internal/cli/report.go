@@ -82,6 +82,7 @@ func (p *printed) end() {
 	if p.last != 0 && p.last != '\n' && p.app.terminal(p.app.stdout) {
 		fmt.Fprintln(p.app.stdout)
 	}
+	p.last = 0
 }
 
 // printReport writes the plugin's log, the fetch table and the budget to stderr.
