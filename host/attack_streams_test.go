@@ -22,7 +22,6 @@ import (
 
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/fetch"
-	"github.com/sortie-run/sortie/host/fetch/policy"
 	"github.com/sortie-run/sortie/host/internal/abi"
 	"github.com/sortie-run/sortie/host/manifest"
 )
@@ -160,7 +159,7 @@ type strike struct {
 }
 
 // newStrike loads hostile.wat beside an upstream.
-func newStrike(t *testing.T, yaml string, h http.HandlerFunc, origins ...fetch.Upstream) *strike {
+func newStrike(t *testing.T, yaml string, h http.HandlerFunc) *strike {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
 	srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -175,24 +174,7 @@ func newStrike(t *testing.T, yaml string, h http.HandlerFunc, origins ...fetch.U
 	}
 	op := manifest.DefaultOperator()
 	op.Private = []string{"http://127.0.0.1:*"}
-	for i := range origins {
-		if origins[i].Match, err = policy.CompilePatterns([]manifest.Pattern{{Scheme: "http", Host: "127.0.0.1", AnyPort: true}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	engine := fetch.New(fetch.Config{Fetches: 1000, PerOrigin: 1000, Upstreams: origins})
-	rt, err := host.New(context.Background(), host.Config{Engine: engine, Operator: op, CacheDir: cacheDir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := rt.Close(ctx); err != nil {
-			t.Error(err)
-		}
-		engine.Close()
-	})
+	rt, engine := start(t, fetch.Config{Fetches: 1000, PerOrigin: 1000}, op)
 	return &strike{t, engine, loadWat(t, rt, "hostile", yaml), fmt.Sprintf("%05s", address.Port())}
 }
 

@@ -44,6 +44,13 @@ func newRuntime(t testing.TB, cfg fetch.Config) *host.Runtime {
 	t.Helper()
 	op := manifest.DefaultOperator()
 	op.Private = []string{"http://127.0.0.1:*", "http://upstream.test:*"}
+	rt, _ := start(t, cfg, op)
+	return rt
+}
+
+// start starts a runtime and its engine.
+func start(t testing.TB, cfg fetch.Config, op *manifest.Operator) (*host.Runtime, *fetch.Engine) {
+	t.Helper()
 	engine := fetch.New(cfg)
 	rt, err := host.New(context.Background(), host.Config{Engine: engine, Operator: op, CacheDir: cacheDir})
 	if err != nil {
@@ -57,7 +64,7 @@ func newRuntime(t testing.TB, cfg fetch.Config) *host.Runtime {
 		}
 		engine.Close()
 	})
-	return rt
+	return rt, engine
 }
 
 // load loads a guest with a manifest given as YAML.

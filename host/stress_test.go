@@ -31,19 +31,7 @@ func crowded(t testing.TB, n int) *host.Runtime {
 	op := manifest.DefaultOperator()
 	op.Private = []string{"http://127.0.0.1:*"}
 	op.Process.Invocations = n
-	engine := fetch.New(fetch.Config{Fetches: n, PerOrigin: n})
-	rt, err := host.New(context.Background(), host.Config{Engine: engine, Operator: op, CacheDir: cacheDir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := rt.Close(ctx); err != nil {
-			t.Error(err)
-		}
-		engine.Close()
-	})
+	rt, _ := start(t, fetch.Config{Fetches: n, PerOrigin: n}, op)
 	return rt
 }
 

@@ -12,7 +12,7 @@ import (
 //
 //	send:    stack [ptr, len] -> handle | -EFAULT -EINVAL -EMFILE -E2BIG
 //	group:   stack [ptr, len] -> handle | -EFAULT -EINVAL -EMFILE -E2BIG
-//	wait:    stack [handles, n, all, timeout i64, ready] -> number settled | -EFAULT -EINVAL
+//	wait:    stack [handles, n, all, timeout i64, ready] -> number ready | -EFAULT -EINVAL
 //	head:    stack [handle, ptr, cap] -> length of the head | -EFAULT -EBADF -EAGAIN
 //	body:    stack [handle, ptr, cap] -> bytes copied, 0 at the end | -EFAULT -EINVAL -EBADF -EAGAIN
 //	cancel:  stack [handle] -> 0 | -EINVAL -EBADF

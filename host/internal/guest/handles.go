@@ -27,7 +27,7 @@ type member struct {
 // Cancel cancels the member alone; its group's mode sees it as a failure.
 func (m member) Cancel() { m.group.CancelMember(m.i) }
 
-// Handle is one fetch or group of an invocation.
+// Handle is one fetch or group of an invocation, or one of the invocation's own bodies.
 type Handle struct {
 	result  fetch.Result // meaningful once settled
 	settled bool
@@ -49,7 +49,7 @@ type Handles struct {
 	mu     sync.Mutex
 	open   map[uint32]*Handle
 	last   uint32
-	events []uint32      // settled since the event descriptor was read last
+	events []uint32      // settled, or can move again, since the event descriptor was read last
 	moved  chan struct{} // holds a token when something settled that a waiter may not have seen
 	flying int           // handles not settled
 	parked int           // streams that the guest waits for
@@ -256,12 +256,12 @@ func (h *Handles) ready(ids, ready []uint32) int {
 func (hd *Handle) ready() bool {
 	waiting, can := false, false
 	if hd.down != nil {
-		again, still := hd.down.waits(false)
-		waiting, can = again, again && !still
+		again, could := hd.down.waits(false)
+		waiting, can = again, again && could
 	}
 	if hd.up != nil {
-		again, still := hd.up.waits(true)
-		waiting, can = waiting || again, can || again && !still
+		again, could := hd.up.waits(true)
+		waiting, can = waiting || again, can || again && could
 	}
 	unseen := !hd.seen && !hd.request && !hd.response
 	return can || hd.settled && (!waiting || unseen)

@@ -130,14 +130,14 @@ func (q *Queue) taking() bool {
 	return !q.closed && q.err == nil
 }
 
-// waits tells whether the guest's last try gave ErrAgain, and whether another would now.
-func (q *Queue) waits(writing bool) (again, still bool) {
+// waits tells whether the guest's last try gave ErrAgain, and whether another would give something else.
+func (q *Queue) waits(writing bool) (again, could bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if writing {
-		return q.again, q.n == StreamSize && !q.closed && q.err == nil
+		return q.again, q.n < StreamSize || q.closed || q.err != nil
 	}
-	return q.again, q.n == 0 && q.err == nil
+	return q.again, q.n > 0 || q.err != nil
 }
 
 // --- the host's side

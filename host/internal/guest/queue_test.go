@@ -101,7 +101,7 @@ func TestQueueIsBounded(t *testing.T) {
 	var from endless
 	var wg sync.WaitGroup
 	wg.Go(func() { q.fill(&from) })
-	for again, empty := q.waits(false); empty || again; again, empty = q.waits(false) { // until it has begun
+	for again, could := q.waits(false); !could || again; again, could = q.waits(false) { // until it has begun
 	}
 	_ = q.Close()
 	wg.Wait()
