@@ -171,17 +171,18 @@ func TestAnyOverOneFastFourSlow(t *testing.T) {
 	eventually(t, "four cancellations", func() bool { return slow.gone.Load() == 4 })
 }
 
-// A timer of 30 ms beside a fetch of 500 ms: the guest sees the timer while the fetch is under way.
+// A timer of 30 ms beside a fetch that doesn't end: the guest sees the timer, and the fetch is cancelled.
 func TestTimerBesideSlowFetch(t *testing.T) {
 	t.Parallel()
 	p := load(t, newRuntime(t, fetch.Config{}), guestDir, allowLoopback)
 	var g gauge
-	srv := httptest.NewServer(g.hold(500 * time.Millisecond))
+	srv := httptest.NewServer(g.hold(20 * time.Second))
 	defer srv.Close()
 	body, report := call(t, p, "/timer", "after", "30ms", "url", srv.URL+"/")
 	eventually(t, "the upstream sees the cancellation", func() bool { return g.now.Load() == 0 })
-	if body != "timer true" || g.gone.Load() != 1 || report.Total > 500*time.Millisecond {
-		t.Errorf("%s after %s; %d fetches were cancelled", body, report.Total, g.gone.Load())
+	// On a busy machine the timer may be over before the upstream has seen the request.
+	if body != "timer true" || len(report.Fetches) != 1 || report.Fetches[0].Code != "cancelled" || report.Total > 10*time.Second {
+		t.Errorf("%s after %s; fetches: %+v", body, report.Total, report.Fetches)
 	}
 }
 
