@@ -109,6 +109,8 @@ func (e *Error) Unwrap() error { return e.err }
 func (e *Error) Timeout() bool { return strings.HasSuffix(e.Code, "timeout") }
 
 // failure makes the plugin's error of the host's, but for its response.
+//
+//go:noinline
 func failure(f *host.Failure) *Error {
 	e := &Error{Code: f.Code, Message: f.Message, URL: f.URL, Attempts: f.Attempts, Retryable: f.Retryable}
 	return e

@@ -201,6 +201,9 @@ func (g *group) settle(ctx context.Context, i int) {
 	g.put(s.index, result(ctx, s.fetch, g.calls.Outcome(i)))
 }
 
+// put isn't inlined, nor is cancelRest: every copy is in every plugin.
+//
+//go:noinline
 func (g *group) put(i int, r Result) {
 	g.results[i] = r
 	g.order = append(g.order, i)
@@ -209,12 +212,14 @@ func (g *group) put(i int, r Result) {
 // lose ends a group whose host has ended without telling of all: the invocation is over.
 func (g *group) lose() { g.cancelRest() }
 
+//go:noinline
 func (g *group) cancelRest() {
 	g.rest(func() Result {
 		return failed(&Error{Code: "cancelled", Message: "cancelled with its group"})
 	})
 }
 
+//go:noinline
 func (g *group) rejectRest(err *Error) {
 	g.rest(func() Result { return failed(err) })
 }

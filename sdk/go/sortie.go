@@ -62,6 +62,8 @@ func register(name string, handler func(context.Context, *Request) (*Response, e
 	}, streams)
 }
 
-// Warmup runs f while the instance is being initialised, before it has a request: a place to fill caches, compile regular expressions,
-// build tables. It is outside any invocation: fetches are refused and there is no config.
-func Warmup(f func()) { f() }
+// Warmup registers f, to be run once before the plugin serves its first request: a place to fill caches, compile regular expressions, build
+// tables, and use once what every request uses. Call it in an init function. Each invocation begins with the memory as it is afterwards, so
+// what f does is paid for once. It is outside any invocation: fetches are refused and there is no config. If it leaves goroutines or timers
+// behind, the host doesn't use what it did, and says so in its log. In go test it runs at once.
+func Warmup(f func()) { warmup(f) }

@@ -28,6 +28,9 @@ func (a *app) buildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, place := range project.GlobalRandom(cmd.Context(), p.Dir, a.env) {
+				a.note("warning: %s gives the same numbers in every invocation, which begins from a saved memory: use sortie.Rand, or crypto/rand for secrets", place)
+			}
 			if asJSON {
 				return a.printJSON(built)
 			}

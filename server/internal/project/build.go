@@ -148,7 +148,10 @@ type listed struct {
 	Standard bool
 	GoFiles, SFiles, OtherFiles,
 	EmbedFiles []string
-	Module *struct{ GoMod string }
+	Module *struct {
+		GoMod string
+		Main  bool
+	}
 }
 
 // Stale tells whether wasm is missing or older than anything it is built from: the package's files and those of every package it

@@ -18,6 +18,8 @@ var pumping sync.Once
 // startPump starts the one goroutine that reads the event descriptor, when the first fetch is sent: a plugin that never fetches
 // doesn't touch it. It lasts as long as the instance. Between invocations it is parked in the runtime's poller, which is nothing but
 // memory: a saved image of the instance may hold it.
+//
+//go:noinline
 func startPump() { pumping.Do(func() { go pump() }) }
 
 func pump() {
@@ -43,6 +45,10 @@ func pump() {
 }
 
 func deliver(events []byte) {
+	if idle != nil && len(events) >= 4 && binary.LittleEndian.Uint32(events) == settled {
+		close(idle)
+		return
+	}
 	inv, ok := host.Current().(*invocation)
 	if !ok {
 		return

@@ -28,6 +28,7 @@ func (inv *invocation) park(handle uint32) <-chan struct{} {
 	return told
 }
 
+//go:noinline
 func (inv *invocation) unpark(handle uint32) {
 	if told, ok := inv.parked[handle]; ok {
 		delete(inv.parked, handle)
@@ -100,6 +101,7 @@ func (r *reader) Close() error {
 	return nil
 }
 
+//go:noinline
 func (r *reader) end(err error) {
 	if r.err != nil {
 		return

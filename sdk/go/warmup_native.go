@@ -1,0 +1,5 @@
+//go:build !wasip1
+
+package sortie
+
+func warmup(f func()) { f() }
