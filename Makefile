@@ -3,11 +3,11 @@ SHELL := /bin/bash
 GO ?= go
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 NESTED := sdk/go plugins examples/go-plugin examples/api-client examples/raw-extism
-GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism $(addprefix host/testdata/,guest streams kernel clients)
+GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism server/bench/plugin server/bench/guest $(addprefix host/testdata/,guest streams kernel keeper clients)
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race bench-go clean
+.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race bench-go bench overload bench-build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,7 +54,7 @@ lint:
 
 tidy:
 	$(GO) mod tidy -diff
-	@for m in sdk/go plugins examples/go-plugin examples/api-client $(addprefix host/testdata/,guest streams clients); do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
+	@for m in sdk/go plugins examples/go-plugin examples/api-client server/bench/plugin server/bench/guest $(addprefix host/testdata/,guest streams clients); do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@{ $(GO) list -f '{{.Dir}}' ./...; for m in sdk/go plugins; do (cd $$m && $(GO) list -f '{{.Dir}}' ./...); done; } | while read -r d; do \
@@ -67,6 +67,15 @@ mutants: ## take guards out of the fetch engine one by one: tests must fail each
 
 bench-go: ## the Go benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench: bench-build ## compare Sortie with native Go, Extism's SDK, workerd and HTTPX (ARGS='--quick', '--markdown FILE', …)
+	@exec $(BUILD)/bench/bench $(ARGS)
+
+overload: bench-build ## open-loop load on Sortie at half and at twice its capacity (ARGS='--quick', …)
+	@exec $(BUILD)/bench/bench overload $(ARGS)
+
+bench-build:
+	@$(GO) build -trimpath -o $(BUILD)/bench/bench ./server/bench
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -153,6 +153,7 @@ func (g *ground) load(t *testing.T, rawWasm, sdkWasm []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rt.Unstrained()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

@@ -507,6 +507,7 @@ func TestAttackReadAheadOverHTTP2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rt.Unstrained()
 	defer rt.Close(context.Background())
 	p := loadWat(t, rt, "hostile", `
 fetch:

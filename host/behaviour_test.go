@@ -91,6 +91,7 @@ func (s *stage) plugin(ctx context.Context, t *testing.T, setting fetchtest.Sett
 	if err != nil {
 		t.Fatal(err)
 	}
+	rt.Unstrained()
 	s.top.Cleanup(func() {
 		if n := engine.SlotsInUse(); n != 0 {
 			s.top.Errorf("%d slots in use at the end", n)

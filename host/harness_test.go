@@ -56,6 +56,7 @@ func start(t testing.TB, cfg fetch.Config, op *manifest.Operator) (*host.Runtime
 	if err != nil {
 		t.Fatal(err)
 	}
+	rt.Unstrained()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

@@ -21,13 +21,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/internal/image"
 	"github.com/sortie-run/sortie/host/manifest"
 )
 
@@ -42,13 +46,17 @@ type Config struct {
 
 // Runtime loads plugins and runs them.
 type Runtime struct {
-	cfg   Config
-	cache wazero.CompilationCache
-	http  *httpEngine
-	gate  *gate
-	ahead *semaphore.Weighted // instances being made ahead
+	cfg    Config
+	cache  wazero.CompilationCache
+	http   *httpEngine
+	gate   *gate
+	memory *Memory             // process.memory
+	ahead  *semaphore.Weighted // instances being made ahead
 
-	stacks reclaimer
+	stacks  reclaimer
+	images  image.Method // how instances are brought back to their snapshots
+	janitor sync.WaitGroup
+	stop    context.CancelFunc // ends the janitor
 
 	mu      sync.Mutex
 	plugins map[*Plugin]struct{}
@@ -77,36 +85,70 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, errors.Join(err, cache.Close(ctx))
 	}
-	return &Runtime{
-		cfg: cfg, cache: cache, http: h, gate: newGate(cfg.Operator.Process.Invocations, cfg.Operator.Process.Queue),
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	r := &Runtime{
+		cfg: cfg, cache: cache, http: h, gate: newGate(cfg.Operator.Process.Invocations, cfg.Operator.Process.Queue, cfg.Log),
+		memory:  NewMemory(int64(cfg.Operator.Process.Memory)),
 		ahead:   semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		plugins: make(map[*Plugin]struct{}),
-	}, nil
+		stop:    stop,
+	}
+	r.janitor.Go(func() { r.trim(ctx) })
+	return r, nil
+}
+
+// trim has plugins let go of instances they haven't needed lately, until ctx ends.
+func (r *Runtime) trim(ctx context.Context) {
+	each := time.NewTicker(trimEach)
+	defer each.Stop()
+	for {
+		select {
+		case <-each.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, p := range r.open() {
+			p.supply.trim()
+		}
+	}
+}
+
+// open are the plugins there are.
+func (r *Runtime) open() []*Plugin {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.plugins))
 }
 
 // Stats are figures of now.
 type Stats struct {
-	InUse  int // invocations running
-	Queued int // invocations waiting to run
+	InUse   int     // invocations running
+	Queued  int     // invocations waiting to run
+	Places  int     // as many may run: process.invocations, or fewer while the processors are what's short
+	Refused Refused // since the start
+	Memory  int64   // bytes taken of process.memory
 }
 
 // Stats returns figures of now.
-func (r *Runtime) Stats() Stats { return r.gate.stats() }
+func (r *Runtime) Stats() Stats {
+	s := r.gate.stats()
+	s.Memory = r.memory.Used()
+	return s
+}
 
 // Close closes all plugins, waiting for their invocations until ctx is done, and frees what was compiled.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
-	var open []*Plugin
-	for p := range r.plugins {
-		open = append(open, p)
-	}
 	r.mu.Unlock()
+	r.stop()
+	r.janitor.Wait()
 	var errs []error
-	for _, p := range open {
+	for _, p := range r.open() {
 		errs = append(errs, p.Close(ctx))
 	}
 	r.stacks.stop()
+	r.gate.stop()
 	errs = append(errs, r.http.close(ctx), r.cache.Close(ctx))
 	return errors.Join(errs...)
 }
@@ -118,11 +160,15 @@ func (r *Runtime) add(p *Plugin) error {
 		return errors.New("host: the runtime is closed")
 	}
 	r.plugins[p] = struct{}{}
+	p.lane = r.gate.lane(p.src.Name, r.cfg.Operator.Rules(p.src.Name).Invocations)
 	return nil
 }
 
 func (r *Runtime) remove(p *Plugin) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.plugins, p)
+	if _, ok := r.plugins[p]; ok {
+		delete(r.plugins, p)
+		r.gate.forget(p.lane)
+	}
 }

@@ -12,13 +12,16 @@ import (
 
 // inspected is what a module's sections tell before it is compiled.
 type inspected struct {
-	raw bool // an Extism plugin, or one that imports neither ABI
+	raw      bool   // an Extism plugin, or one that imports neither ABI
+	sleeps   bool   // it can wait by itself, so that it may have more than one thing going on
+	unfit    string // why each invocation needs an instance that is started for it; "": it doesn't
+	unfueled string // why it is stopped by looking at its context; "": it runs out of fuel
 }
 
 const pageSize = 64 << 10
 
-// inspect decides what kind of plugin a module is, refuses what can't run, and returns the module with its imports redirected.
-func inspect(wasm []byte, m *manifest.Manifest) (inspected, []byte, error) {
+// inspect decides what kind of plugin a module is, refuses what can't run, and returns the module as it is to be compiled.
+func inspect(wasm []byte, m *manifest.Manifest) (inspected, *rewrite.Rewritten, error) {
 	mod, err := rewrite.Parse(wasm)
 	if err != nil {
 		e := NewError(CodeInvalidWasm, "%v", err)
@@ -33,6 +36,7 @@ func inspect(wasm []byte, m *manifest.Manifest) (inspected, []byte, error) {
 		}
 		what.raw = what.raw && i.Module != abi.Namespace
 		extism = extism || strings.HasPrefix(i.Module, "extism:")
+		what.sleeps = what.sleeps || i.Module == wasi.Namespace && i.Name == "poll_oneoff"
 	}
 	if extism && !what.raw {
 		return what, nil, NewError(CodeInvalidWasm,
@@ -45,8 +49,23 @@ func inspect(wasm []byte, m *manifest.Manifest) (inspected, []byte, error) {
 		return what, nil, NewError(CodeInvalidWasm, "the module exports no function %q (the manifest's entry); it exports %s",
 			quoted(m.Entry), exported(mod))
 	}
-	return what, mod.Rewrite(rewrite.Options{Redirect: redirect, TableEntries: entries(m)}), nil
+	out := mod.Rewrite(rewrite.Options{
+		Redirect: redirect, TableEntries: entries(m), Expose: exposed, Detach: !mod.Exported("hs_init", rewrite.Func),
+		Fuel: rewrite.Fuel{Module: fuelNamespace, Name: tick.Name, Interval: fuelInterval},
+	})
+	what.unfit, what.unfueled = out.Unfit, out.Unfueled
+	if what.unfit == "" && !out.Detached {
+		what.unfit = "its memory can't be filled apart from its start"
+	}
+	return what, out, nil
 }
+
+const (
+	// exposed begins the names of what the rewrite exports.
+	exposed = "sortie:"
+	// fuelInterval is how many loops and calls a guest makes between two ticks: some 50 µs.
+	fuelInterval = 20_000
+)
 
 // redirect sends those of Extism's imports that Sortie answers itself to our functions.
 func redirect(i rewrite.Import) string {

@@ -66,7 +66,7 @@ func TestInspect(t *testing.T) {
 		m.Limits.Memory = 1 << 20
 		_, out, err := inspect(tc.wasm, m)
 		if tc.want == "" {
-			if err != nil || len(out) == 0 {
+			if err != nil || len(out.Wasm) == 0 {
 				t.Errorf("%s: refused: %v", name, err)
 			}
 			continue
@@ -87,7 +87,7 @@ func TestInspectCapsTables(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := rewrite.Parse(out)
+		again, err := rewrite.Parse(out.Wasm)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -75,12 +75,12 @@ func (p *Plugin) invoke(ctx context.Context, req *Request, arrived time.Time, re
 	ctx, life := newLife(ctx, arrived, limits)
 	defer life.end()
 	defer context.AfterFunc(p.alive, func() { life.cut(errCut) })()
-	out, err := p.queue(ctx)
+	out, err := p.queue(ctx, life.until)
 	if err != nil {
 		return nil, err
 	}
 	defer out()
-	ready, e := p.ready.take(ctx)
+	ready, e := p.supply.take(ctx)
 	report.Queue = time.Since(arrived)
 	if e != nil {
 		return nil, p.notStarted(ctx, life, e)
@@ -88,7 +88,7 @@ func (p *Plugin) invoke(ctx context.Context, req *Request, arrived time.Time, re
 	run := p.run(ctx, req, ready, life)
 	resp, err := run.outcome(p)
 	report.account(p, run)
-	ready.discard() // a client may take its time for what is still to go out
+	p.supply.give(ready, run.end.err == nil) // a client may take its time for what is still to go out
 	if overflowed(run.end.err) {
 		p.rt.stacks.due()
 	}
@@ -114,24 +114,22 @@ func (p *Plugin) enter() (leave func(), err *Error) {
 	return p.running.Done, nil
 }
 
-// queue waits for the plugin's place, then for the process's: who waits for its own plugin holds nothing that others need.
-func (p *Plugin) queue(ctx context.Context) (out func(), err *Error) {
-	if p.places != nil && p.places.Acquire(ctx, 1) != nil {
-		return nil, p.ended(context.Cause(ctx))
+// queue waits for a place, for which there is time until then.
+func (p *Plugin) queue(ctx context.Context, until time.Time) (out func(), err *Error) {
+	place, e := p.rt.gate.enter(ctx, p.lane, until)
+	if e == nil {
+		return func() { p.rt.gate.leave(place) }, nil
 	}
-	back := func() {
-		if p.places != nil {
-			p.places.Release(1)
-		}
+	if refused, ok := errors.AsType[*Error](e); ok {
+		return nil, refused
 	}
-	if e := p.rt.gate.enter(ctx); e != nil {
-		back()
-		if full, ok := errors.AsType[*Error](e); ok {
-			return nil, full
-		}
-		return nil, p.ended(context.Cause(ctx))
-	}
-	return func() { p.rt.gate.leave(); back() }, nil
+	return nil, p.ended(context.Cause(ctx))
+}
+
+// Admit tells whether an invocation that arrived then would be refused now, so that nobody need read its body before. nil promises nothing; what
+// isn't is an *Error, `overloaded`.
+func (p *Plugin) Admit(arrived time.Time) error {
+	return p.rt.gate.peek(p.lane, arrived.Add(time.Duration(p.src.Manifest.Limits.Wall)))
 }
 
 // ended is the error for an invocation whose context has ended for that cause.
@@ -158,9 +156,13 @@ func (p *Plugin) notStarted(ctx context.Context, life *life, err error) *Error {
 	case !time.Now().Before(life.until): // the start's own limit may be seen first
 		return p.ended(errWall)
 	}
+	known, ok := errors.AsType[*Error](err)
+	if ok && known.Code == CodeOverloaded { // there is no memory for it
+		return known
+	}
 	// It did start at its deploy; now it doesn't.
 	e := NewError(CodePluginTrapped, "the plugin doesn't start")
-	if known, ok := errors.AsType[*Error](err); ok {
+	if ok {
 		e.Detail = known.Detail
 	}
 	e.Err = err
@@ -170,6 +172,10 @@ func (p *Plugin) notStarted(ctx context.Context, life *life, err error) *Error {
 // newCall readies the state of one invocation.
 func (p *Plugin) newCall(ctx context.Context, req *Request, ready *prepared) *guest.Call {
 	m := p.src.Manifest
+	log, blocks := ready.log.Clone(), ready.blocks
+	if ready.from != nil { // others begin with the same
+		blocks = blocks.Clone()
+	}
 	c := &guest.Call{
 		Session: p.client.Session(ctx),
 		Request: guest.Request{
@@ -180,12 +186,12 @@ func (p *Plugin) newCall(ctx context.Context, req *Request, ready *prepared) *gu
 		Limits: guest.Limits{
 			Output: int64(m.Limits.Output), RequestBytes: int64(m.Fetch.Limits.RequestBytes), Held: int64(m.Limits.Memory),
 		},
-		Config: p.config, Log: ready.log, Memory: ready.quota.Last,
+		Config: p.config, Log: log, Blocks: blocks, Memory: ready.quota.Last,
 	}
 	c.Handles.Init()
 	c.Start(ctx)
 	if req.OnLog != nil {
-		ready.log.Follow(func(l guest.LogLine) { req.OnLog(p.line(l)) })
+		log.Follow(func(l guest.LogLine) { req.OnLog(p.line(l)) })
 	}
 	return c
 }

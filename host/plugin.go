@@ -7,11 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"github.com/tetratelabs/wazero/api"
 	"golang.org/x/time/rate"
 
 	"github.com/sortie-run/sortie/host/fetch"
 	"github.com/sortie-run/sortie/host/internal/guest"
+	"github.com/sortie-run/sortie/host/internal/image"
 	"github.com/sortie-run/sortie/host/internal/memory"
 	"github.com/sortie-run/sortie/host/manifest"
 )
@@ -31,12 +32,13 @@ type Plugin struct {
 	module module
 	client *fetch.Client
 	config *guest.Config
-	ready  *ready
+	supply supply
+	what   inspected
 
 	streamsRequest bool // what its first instance said
 
-	places *semaphore.Weighted // invocations of this plugin at once; nil: only the process's limit
-	pace   *rate.Limiter       // invocations started; nil: no limit
+	lane *lane         // where its invocations wait for their places
+	pace *rate.Limiter // invocations started; nil: no limit
 
 	mu      sync.Mutex
 	running sync.WaitGroup
@@ -49,15 +51,21 @@ type Plugin struct {
 // module is a compiled plugin of either kind.
 type module interface {
 	kind() string
-	// instantiate makes an instance and initialises it, under ctx.
-	instantiate(ctx context.Context, q *memory.Quota) (instance, error)
+	// instantiate makes an instance under ctx. If initialise is set it is initialised; else its memories are images of one that was.
+	instantiate(ctx context.Context, q *memory.Quota, initialise bool) (instance, error)
 	close(ctx context.Context) error
 }
 
-// instance runs one invocation; then it is closed.
+// instance is a plugin's code with memory and globals of its own. The guest's own failures are in the ending, never a Go error of the
+// host's.
 type instance interface {
-	// run enters the guest on behalf of call. The guest's own failure is in the ending, never a Go error of the host's.
+	// run enters the guest at the manifest's entry on behalf of call, which its context carries.
 	run(ctx context.Context, call *guest.Call) ending
+	// enter calls another export.
+	enter(ctx context.Context, name string, params ...uint64) ending
+	exports(name string) bool
+	// globals are the mutable ones, always in the same order.
+	globals() []api.MutableGlobal
 	close()
 }
 
@@ -72,10 +80,7 @@ type ending struct {
 // invalid_wasm or invalid_manifest. Compiling takes a while: about a second for each 3 MB, once for each content and cache.
 func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	m := src.Manifest
-	if m.Isolation == manifest.IsolationPooled {
-		return nil, NewError(CodeInvalidManifest, "isolation: pooled isn't available yet; use fresh, a clean state for every invocation")
-	}
-	what, redirected, err := inspect(src.Wasm, m)
+	what, rewritten, err := inspect(src.Wasm, m)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +92,14 @@ func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{rt: r, src: src, client: client, config: config}
+	p := &Plugin{rt: r, src: src, client: client, config: config, what: what}
 	p.src.Wasm = nil
 	p.alive, p.cut = context.WithCancel(context.Background())
 	p.limit(r.cfg.Operator.Rules(src.Name))
 	if what.raw {
-		p.module, err = r.compileRaw(ctx, redirected, m.Entry)
+		p.module, err = r.compileRaw(ctx, rewritten, m.Entry)
 	} else {
-		p.module, err = r.http.compile(ctx, redirected, m.Entry)
+		p.module, err = r.http.compile(ctx, rewritten, m.Entry)
 	}
 	if err != nil {
 		p.cut()
@@ -107,17 +112,55 @@ func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	return p, nil
 }
 
-// open makes the first instance and enlists the plugin.
+// open makes the first instance, which proves that the plugin starts, and enlists the plugin.
 func (p *Plugin) open(ctx context.Context) error {
-	first, err := p.instantiate(ctx)
+	err := p.stock(ctx)
 	if err == nil {
-		p.streamsRequest = first.streamsRequest
-		p.ready = newReady(p, first)
 		err = p.rt.add(p)
 	}
 	if err != nil {
 		return errors.Join(err, p.Close(context.WithoutCancel(ctx)))
 	}
+	return nil
+}
+
+// stock decides where instances come from.
+func (p *Plugin) stock(ctx context.Context) error {
+	if p.src.Manifest.Isolation == manifest.IsolationPooled {
+		first, err := p.warmed(ctx, 0)
+		if _, alive := errors.AsType[*unfit](err); alive { // as it will be after the first invocation
+			first, err = p.instantiate(ctx, nil)
+		}
+		if err != nil {
+			return err
+		}
+		p.streamsRequest = first.streamsRequest
+		p.supply = newPool(p, nil, first)
+		return nil
+	}
+	if p.rt.images == image.None {
+		p.what.unfit = "images are turned off"
+	}
+	if p.what.unfit == "" {
+		from, first, err := p.snapshot(ctx, 0)
+		if err == nil {
+			p.streamsRequest = from.streamsRequest
+			p.supply = newPool(p, from, first)
+			return nil
+		}
+		reason, ok := errors.AsType[*unfit](err)
+		if !ok {
+			return err
+		}
+		p.what.unfit = reason.why
+	}
+	p.rt.cfg.Log.Info("each invocation of the plugin is started anew", "plugin", p.src.Name, "version", p.src.Version, "why", p.what.unfit)
+	first, err := p.instantiate(ctx, nil)
+	if err != nil {
+		return err
+	}
+	p.streamsRequest = first.streamsRequest
+	p.supply = newReady(p, first)
 	return nil
 }
 
@@ -134,9 +177,6 @@ func (r *Runtime) client(name string, m *manifest.Manifest) (*fetch.Client, erro
 }
 
 func (p *Plugin) limit(rules manifest.PluginRules) {
-	if rules.Invocations > 0 {
-		p.places = semaphore.NewWeighted(int64(rules.Invocations))
-	}
 	if n, per, err := manifest.ParseRate(rules.Rate); err == nil {
 		p.pace = rate.NewLimiter(rate.Limit(float64(n)/per.Seconds()), max(n, 1))
 	}
@@ -155,24 +195,77 @@ func (p *Plugin) Manifest() *manifest.Manifest { return p.src.Manifest }
 // initLimit bounds how long an instance may take to start, within the plugin's wall limit.
 const initLimit = 10 * time.Second
 
-// instantiate makes an instance that is ready for an invocation.
-func (p *Plugin) instantiate(ctx context.Context) (*prepared, error) {
+// instantiate makes an instance: from a snapshot, which must be held for it, or if there is none from the start.
+func (p *Plugin) instantiate(ctx context.Context, from *snapshot) (*prepared, error) {
 	limits := p.src.Manifest.Limits
-	ctx, cancel := context.WithTimeout(ctx, min(initLimit, time.Duration(limits.Wall)))
-	defer cancel()
+	if from != nil {
+		return p.copied(ctx, from)
+	}
 	q := memory.NewQuota(int64(limits.Memory))
-	init := &guest.Call{Config: p.config, Log: guest.NewLog(int64(limits.Log)), Memory: q.Last}
-	init.Start(ctx)
-	watch := watchCPU(time.Duration(limits.CPU), cancel)
-	inst, err := p.module.instantiate(guest.Bind(ctx, init), q)
-	watch.stop()
+	made := &prepared{quota: q, log: guest.NewLog(int64(limits.Log)), blocks: &guest.Blocks{}}
+	ctx, init, done := p.startCall(ctx, made)
+	inst, err := p.module.instantiate(guest.Bind(ctx, init), q, true)
+	done()
 	if err != nil {
 		e := NewError(CodeInvalidWasm, "the plugin doesn't start: %s", why(err, init, q))
 		e.Err = err
 		q.Release()
 		return nil, e
 	}
-	return &prepared{inst, q, init.Log, init.StreamsRequest}, nil
+	made.instance, made.streamsRequest = inst, init.StreamsRequest
+	return made, nil
+}
+
+// copied makes an instance that is as a snapshot's was. None of the guest's code runs.
+func (p *Plugin) copied(ctx context.Context, from *snapshot) (*prepared, error) {
+	q := memory.NewQuota(int64(p.src.Manifest.Limits.Memory), from.images...)
+	inst, err := p.module.instantiate(ctx, q, false)
+	made := &prepared{instance: inst, quota: q, log: from.log, blocks: from.blocks, from: from, streamsRequest: from.streamsRequest}
+	if err == nil {
+		err = made.restore()
+	}
+	if err != nil {
+		if inst != nil {
+			inst.close()
+		}
+		q.Release()
+		from.release()
+		return nil, fmt.Errorf("an instance from an image: %w", err)
+	}
+	return made, nil
+}
+
+// startCall readies a call for what runs while there is no invocation: its init, and its warm-up. It can't fetch.
+func (p *Plugin) startCall(ctx context.Context, made *prepared) (context.Context, *guest.Call, func()) {
+	limits := p.src.Manifest.Limits
+	ctx, cancel := context.WithTimeout(ctx, min(initLimit, time.Duration(limits.Wall)))
+	c := &guest.Call{
+		Config: p.config, Log: made.log, Blocks: made.blocks, Memory: made.quota.Last, Describe: describe,
+		Limits: guest.Limits{Output: int64(limits.Output), RequestBytes: int64(p.src.Manifest.Fetch.Limits.RequestBytes), Held: int64(limits.Memory)},
+	}
+	var begun *streamed
+	c.OnBegin = func(g *guest.Response) { begun = stream(g, nil, cancel) } // to nobody
+	c.Start(ctx)
+	stop := p.meter(c, cancel)
+	return ctx, c, func() {
+		stop()
+		cancel()
+		if begun != nil {
+			begun.abort()
+		}
+	}
+}
+
+// meter begins to measure a guest's CPU time and calls over when its limit is passed. The returned function ends that, and tells the time used.
+func (p *Plugin) meter(c *guest.Call, over func()) (stop func() time.Duration) {
+	limit := time.Duration(p.src.Manifest.Limits.CPU)
+	c.Meter, c.OnOver = guest.NewMeter(limit), over
+	if p.what.unfueled != "" {
+		watch := watchCPU(limit, over)
+		return func() time.Duration { c.Stop(); return watch.stop() }
+	}
+	c.Meter.Resume()
+	return func() time.Duration { c.Stop(); return c.Meter.Used() }
 }
 
 // why says in a sentence what kept a plugin from starting.
@@ -218,8 +311,8 @@ func (p *Plugin) Close(ctx context.Context) error {
 	}
 	p.cut()
 	p.rt.remove(p)
-	if p.ready != nil {
-		p.ready.close()
+	if p.supply != nil {
+		p.supply.close()
 	}
 	p.client.Close()
 	return errors.Join(err, p.module.close(context.WithoutCancel(ctx)))

@@ -3,17 +3,21 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	extism "github.com/extism/go-sdk"
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/sortie-run/sortie/host/fetch"
 	"github.com/sortie-run/sortie/host/internal/abi"
 	"github.com/sortie-run/sortie/host/internal/guest"
 	"github.com/sortie-run/sortie/host/internal/memory"
+	"github.com/sortie-run/sortie/host/internal/rewrite"
 	"github.com/sortie-run/sortie/host/internal/wasi"
 )
 
@@ -22,7 +26,7 @@ import (
 
 // compileRaw compiles an Extism plugin. Each has a compile cache object of its own, so that closing it frees its code; the folder
 // behind it is the same.
-func (r *Runtime) compileRaw(ctx context.Context, wasm []byte, entry string) (module, error) {
+func (r *Runtime) compileRaw(ctx context.Context, w *rewrite.Rewritten, entry string) (module, error) {
 	cache := wazero.NewCompilationCache()
 	if r.cfg.CacheDir != "" {
 		var err error
@@ -30,13 +34,14 @@ func (r *Runtime) compileRaw(ctx context.Context, wasm []byte, entry string) (mo
 			return nil, fmt.Errorf("compile cache: %w", err)
 		}
 	}
-	m := extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: wasm}}}
-	compiled, err := extism.NewCompiledPlugin(ctx, m, extism.PluginConfig{RuntimeConfig: runtimeConfig(cache)}, hostFunctions())
+	m := extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: w.Wasm}}}
+	config := extism.PluginConfig{RuntimeConfig: runtimeConfig(cache, w.Unfueled == "")}
+	compiled, err := extism.NewCompiledPlugin(withHook(ctx, w.Hook), m, config, hostFunctions())
 	if err != nil {
 		_ = cache.Close(ctx)
 		return nil, notCompiled(err)
 	}
-	return &rawModule{compiled: compiled, cache: cache, entry: entry}, nil
+	return &rawModule{compiled: compiled, cache: cache, entry: entry, apart: apart{w}}, nil
 }
 
 func hostFunctions() []extism.HostFunction {
@@ -46,11 +51,13 @@ func hostFunctions() []extism.HostFunction {
 		f.SetNamespace(namespace)
 		out = append(out, f)
 	}
-	for _, f := range wasi.Functions() {
-		do := f.Do
-		add(wasi.Namespace, f.Name, f.Params, f.Results, func(ctx context.Context, _ *extism.CurrentPlugin, stack []uint64) {
-			do(guest.From(ctx), stack)
-		})
+	for namespace, functions := range map[string][]guest.Func{wasi.Namespace: wasi.Functions(), fuelNamespace: {tick}} {
+		for _, f := range functions {
+			do := hostFunction(f)
+			add(namespace, f.Name, f.Params, f.Results, func(ctx context.Context, _ *extism.CurrentPlugin, stack []uint64) {
+				do(ctx, stack)
+			})
+		}
 	}
 	for namespace, functions := range map[string][]abi.ExtismFunc{
 		abi.ExtismUser: abi.UserFunctions(),
@@ -59,7 +66,10 @@ func hostFunctions() []extism.HostFunction {
 		for _, f := range functions {
 			do := f.Do
 			add(namespace, f.Name, f.Params, f.Results, func(ctx context.Context, p *extism.CurrentPlugin, stack []uint64) {
-				do(guest.From(ctx), blocks{ctx, p}, stack)
+				c := guest.From(ctx)
+				since := c.Meter.Host()
+				do(c, blocks{ctx, p}, stack)
+				c.Meter.Guest(since)
 			})
 		}
 	}
@@ -67,6 +77,7 @@ func hostFunctions() []extism.HostFunction {
 }
 
 type rawModule struct {
+	apart
 	compiled *extism.CompiledPlugin
 	cache    wazero.CompilationCache
 	entry    string
@@ -82,7 +93,7 @@ func (m *rawModule) close(ctx context.Context) error {
 	return err
 }
 
-func (m *rawModule) instantiate(ctx context.Context, q *memory.Quota) (instance, error) {
+func (m *rawModule) instantiate(ctx context.Context, q *memory.Quota, initialise bool) (instance, error) {
 	plugin, err := m.compiled.Instance(experimental.WithMemoryAllocator(ctx, q), extism.PluginInstanceConfig{
 		ModuleConfig: wazero.NewModuleConfig(),
 	})
@@ -91,14 +102,61 @@ func (m *rawModule) instantiate(ctx context.Context, q *memory.Quota) (instance,
 	}
 	plugin.SetLogger(func(level extism.LogLevel, message string) {}) // its own debug lines; a guest's don't come this way
 	i := &rawInstance{plugin: plugin, entry: m.entry, quota: q}
-	// Extism initialises Haskell's runtime itself; the others only together with its own WASI.
-	if name := initialiser(plugin); name != "" {
-		if _, _, err := plugin.CallWithContext(ctx, name, nil); err != nil {
-			i.close()
-			return nil, err
-		}
+	if err := m.ready(ctx, i, initialise); err != nil {
+		i.close()
+		return nil, err
 	}
 	return i, nil
+}
+
+// ready gets hold of the instance's main module, and brings it to where it can be called.
+func (m *rawModule) ready(ctx context.Context, i *rawInstance, initialise bool) error {
+	var main api.Module
+	if m.rewritten.Hook != "" {
+		if _, _, err := i.plugin.CallWithContext(context.WithValue(ctx, hookKey{}, &main), m.rewritten.Hook, nil); err != nil {
+			return err
+		}
+		if main == nil {
+			return errors.New("the Extism SDK didn't show the plugin's module")
+		}
+		i.mutable = globals(main, m.rewritten.Globals)
+	}
+	if !initialise {
+		return errors.Join(grow(i.plugin.Memory(), i.quota.Size(0)), grow(main.Memory(), i.quota.Size(1)))
+	}
+	if main != nil {
+		if err := m.initialise(ctx, main, ""); err != nil {
+			return err
+		}
+	}
+	// Extism initialises Haskell's runtime itself; the others only together with its own WASI.
+	if name := initialiser(i.plugin); name != "" {
+		_, _, err := i.plugin.CallWithContext(ctx, name, nil)
+		return err
+	}
+	return nil
+}
+
+// hookKey is for the place where the hook's listener puts the module that was called.
+type hookKey struct{}
+
+// withHook has wazero call a listener for one function of the module that is compiled: the Extism SDK shows nobody the modules it makes, but
+// a listener sees the module it is called in.
+func withHook(ctx context.Context, hook string) context.Context {
+	if hook == "" {
+		return ctx
+	}
+	seen := experimental.FunctionListenerFunc(func(ctx context.Context, mod api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+		if at, ok := ctx.Value(hookKey{}).(*api.Module); ok {
+			*at = mod
+		}
+	})
+	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(func(f api.FunctionDefinition) experimental.FunctionListener {
+		if slices.Contains(f.ExportNames(), hook) {
+			return seen
+		}
+		return nil
+	}))
 }
 
 // initialiser names the function that readies a reactor (WASI's application ABI), or a library built without one.
@@ -115,9 +173,10 @@ func initialiser(p *extism.Plugin) string {
 }
 
 type rawInstance struct {
-	plugin *extism.Plugin
-	entry  string
-	quota  *memory.Quota
+	plugin  *extism.Plugin
+	entry   string
+	quota   *memory.Quota
+	mutable []api.MutableGlobal
 }
 
 // inputRoom is what the Extism kernel needs around an input.
@@ -131,7 +190,7 @@ func (i *rawInstance) run(ctx context.Context, call *guest.Call) ending {
 		call.Detail = fmt.Sprintf("the request's %d bytes don't fit what the plugin's start leaves of limits.memory", len(input))
 		return ending{}
 	}
-	rc, output, err := i.plugin.CallWithContext(guest.Bind(ctx, call), i.entry, input)
+	rc, output, err := i.plugin.CallWithContext(ctx, i.entry, input)
 	end := ending{result: rc, err: err}
 	if err != nil && i.said(ctx) == err.Error() {
 		// error_set comes back as a Go error with its very text.
@@ -148,6 +207,15 @@ func (i *rawInstance) run(ctx context.Context, call *guest.Call) ending {
 
 // said is what the guest gave error_set, or "".
 func (i *rawInstance) said(ctx context.Context) string { return i.plugin.GetErrorWithContext(ctx) }
+
+func (i *rawInstance) enter(ctx context.Context, name string, _ ...uint64) ending {
+	rc, _, err := i.plugin.CallWithContext(ctx, name, nil)
+	return ending{result: rc, err: err}
+}
+
+func (i *rawInstance) exports(name string) bool { return i.plugin.FunctionExists(name) }
+
+func (i *rawInstance) globals() []api.MutableGlobal { return i.mutable }
 
 func (i *rawInstance) close() { _ = i.plugin.Close(context.Background()) }
 
@@ -199,6 +267,17 @@ func (b blocks) Write(data []byte) (uint64, bool) {
 		return 0, false
 	}
 	return offset, b.p.Memory().Write(uint32(offset), data)
+}
+
+// Alloc makes a block for the guest. The kernel answers offset 0 when its memory can't grow.
+func (b blocks) Alloc(n uint64) (uint64, bool) {
+	offset, err := b.p.AllocWithContext(b.ctx, n)
+	return offset, err == nil && offset != 0
+}
+
+// Store writes into a block.
+func (b blocks) Store(offset uint64, data []byte) bool {
+	return b.p.Memory().Write(uint32(offset), data)
 }
 
 // Free gives a block back.

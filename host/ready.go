@@ -4,28 +4,9 @@ import (
 	"context"
 	"runtime"
 	"sync"
-
-	"github.com/sortie-run/sortie/host/internal/guest"
-	"github.com/sortie-run/sortie/host/internal/memory"
 )
 
-// prepared is an instance that was made ahead: initialised, and never used.
-type prepared struct {
-	instance
-	quota *memory.Quota
-	log   *guest.Log // what it printed while it started
-
-	streamsRequest bool // what it asked for then
-}
-
-// discard closes the instance and lets go of it, so that its memory can be given back at once.
-func (p *prepared) discard() {
-	p.close()
-	p.quota.Release()
-	p.instance = nil
-}
-
-// ready keeps instances of one plugin made ahead. Each is taken once; another is then made in the background, so that a caller
+// ready keeps instances made ahead, of a plugin whose memory can't be an image. Each is taken once; another is then made in the background, so that a caller
 // pays for making one only when callers come faster than that.
 type ready struct {
 	plugin *Plugin
@@ -52,9 +33,15 @@ func (r *ready) take(ctx context.Context) (*prepared, error) {
 	case p := <-r.stock:
 		return p, nil
 	default:
-		return r.plugin.instantiate(ctx)
+		return r.plugin.instantiate(ctx, nil)
 	}
 }
+
+// give discards an instance that has been used.
+func (r *ready) give(p *prepared, _ bool) { p.discard() }
+
+// trim does nothing: what is made ahead is no more than there are processors.
+func (r *ready) trim() {}
 
 // refill makes instances in the background until the stock is full, one at a time.
 func (r *ready) refill() {
@@ -99,7 +86,7 @@ func (r *ready) make() (*prepared, error) {
 		return nil, err
 	}
 	defer r.plugin.rt.ahead.Release(1)
-	return r.plugin.instantiate(r.ctx)
+	return r.plugin.instantiate(r.ctx, nil)
 }
 
 // close discards what was made ahead.

@@ -41,11 +41,12 @@ func (p *Plugin) run(ctx context.Context, req *Request, ready *prepared, life *l
 		r.call.Until = life.until
 		r.stream = stream(g, req.Writer, func() { life.cut(errGone) })
 	}
+	ready.quota.Begin()
 	start := time.Now()
-	watch := watchCPU(time.Duration(p.src.Manifest.Limits.CPU), func() { life.cut(errCPU) })
-	defer watch.stop()
-	r.end = ready.run(ctx, r.call)
-	r.cpu = watch.stop()
+	stop := p.meter(r.call, func() { life.cut(errCPU) })
+	defer r.call.Stop()
+	r.end = ready.run(guest.Bind(ctx, r.call), r.call)
+	r.cpu = stop()
 	r.stopped = context.Cause(ctx) // a guest may well exit by itself with wazero's code for a stopped one
 	r.elapsed = time.Since(start)
 	r.memory = ready.quota.Peak()

@@ -127,9 +127,14 @@ limits: {wall: 3m}`
 					}
 				})
 			}
-			<-entered
+			over := make(chan struct{})
+			go func() { wg.Wait(); close(over) }()
+			select {
+			case <-entered:
+			case <-over: // some have failed, so that the upstream waits in vain
+			}
 			waiting, after := processorTime(t), time.Since(began)
-			wg.Wait()
+			<-over
 			end := processorTime(t)
 			if failed.Load() > 0 {
 				return

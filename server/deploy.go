@@ -27,7 +27,7 @@ func (s *Server) deploy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	held := s.memory.share()
+	held := s.share()
 	defer held.release()
 	u, err := receive(c, held)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/fetch"
 )
 
@@ -116,11 +117,11 @@ func FuzzReadUpload(f *testing.F) {
 	f.Add("multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=wasm\r\n\r\nx\r\n--x--"))
 	f.Add("multipart/form-data; boundary=", []byte("--\r\n"))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		memory := newMemory(0)
-		held := memory.share()
+		memory := host.NewMemory(2 << 30)
+		held := &share{memory: memory}
 		defer func() {
-			if held.release(); memory.used.Load() != 0 {
-				t.Errorf("%d bytes weren't given back", memory.used.Load())
+			if held.release(); memory.Used() != 0 {
+				t.Errorf("%d bytes weren't given back", memory.Used())
 			}
 		}()
 		u, err := readUpload(contentType, bytes.NewReader(body), int64(len(body))+1, held)

@@ -32,6 +32,7 @@ type fakeHost struct {
 	invoke func(ctx context.Context, src host.Source, r *host.Request) (*host.Response, error)
 	loads  func(src host.Source) error // before a guest is loaded; nil: nothing
 	record func(*host.Report)          // fills in what the invocation did; nil: nothing
+	admit  func() error                // whether an invocation would be refused; nil: none is
 	stream bool                        // whether guests want their requests in pieces
 
 	mu     sync.Mutex
@@ -67,6 +68,13 @@ func (f *fakeHost) counts(wasm string) (loaded, open int) {
 }
 
 func (g *fakeGuest) StreamsRequest() bool { return g.host.stream }
+
+func (g *fakeGuest) Admit(time.Time) error {
+	if g.host.admit != nil {
+		return g.host.admit()
+	}
+	return nil
+}
 
 func (g *fakeGuest) Invoke(ctx context.Context, r *host.Request) (*host.Response, *host.Report, error) {
 	report := &host.Report{
@@ -121,6 +129,7 @@ type options struct {
 	store    store.Store
 	loads    func(src host.Source) error
 	record   func(*host.Report)
+	admit    func() error
 	stream   bool
 	listener *pipes // nil: a loopback listener
 	http2    bool   // and nothing else
@@ -128,7 +137,7 @@ type options struct {
 
 func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request) (*host.Response, error), o options) *testServer {
 	t.Helper()
-	f := &fakeHost{invoke: invoke, loads: o.loads, record: o.record, stream: o.stream, loaded: map[string]int{}, open: map[string]int{}}
+	f := &fakeHost{invoke: invoke, loads: o.loads, record: o.record, admit: o.admit, stream: o.stream, loaded: map[string]int{}, open: map[string]int{}}
 	operator, err := manifest.ParseOperator([]byte(o.operator))
 	if err != nil {
 		t.Fatal(err)

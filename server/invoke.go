@@ -25,10 +25,13 @@ func (s *Server) invoke(c echo.Context) error {
 	}
 	defer v.release()
 	c.Response().Header().Set(headerVersion, strconv.Itoa(v.stored.Number))
+	if err := v.admit(arrived); err != nil {
+		return err // no report and no line: in an overload this is what most get, and they must cost next to nothing
+	}
 	limits := t.manifest.Limits
 	ctx, cancel := context.WithDeadlineCause(c.Request().Context(), arrived.Add(time.Duration(limits.Wall)), errWall)
 	defer cancel()
-	held := s.memory.share()
+	held := s.share()
 	defer held.release()
 	i := &invocation{server: s, c: c, version: v, arrived: arrived}
 	g, body, err := s.prepare(ctx, c, v, held, int64(limits.Input))

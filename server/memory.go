@@ -2,58 +2,38 @@ package server
 
 import (
 	"io"
-	"sync/atomic"
 
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/manifest"
 )
 
-// memory is process.memory as the server spends it: the bytes of all bodies it holds at once, whoever they're from: requests',
-// deploys', and answers until they're delivered. Nobody waits for it. Who can't have what they need at once is told
-// `overloaded`, for whoever waited would hold meanwhile what the others wait for.
-type memory struct {
-	limit manifest.Bytes
-	used  atomic.Int64
-}
-
-// newMemory makes a memory of so many bytes; 0 stands for the default.
-func newMemory(limit manifest.Bytes) *memory {
-	if limit <= 0 {
-		limit = manifest.DefaultOperator().Process.Memory
-	}
-	return &memory{limit: limit}
-}
-
-// take reports whether there are n bytes more, and takes them then.
-func (m *memory) take(n int64) bool {
-	for {
-		used := m.used.Load()
-		if n > int64(m.limit)-used {
-			return false
-		}
-		if m.used.CompareAndSwap(used, used+n) {
-			return true
-		}
-	}
+// share is what one request holds of process.memory: the bytes of its bodies, the request's or a deploy's, and the answer's until it's delivered.
+// Nobody waits for it. Who can't have what they need at once is told `overloaded`, for whoever waited would hold meanwhile what the others wait
+// for. Only the request's own goroutine may use it.
+type share struct {
+	memory *host.Memory
+	bytes  int64
 }
 
 // share returns an empty share, which its owner must release.
-func (m *memory) share() *share { return &share{memory: m} }
+func (s *Server) share() *share { return &share{memory: s.memory} }
 
-// share is what one request holds of the memory. Only the request's own goroutine may use it.
-type share struct {
-	memory *memory
-	bytes  int64
+// budget is the memory that bodies are taken from: the runtime's, which its guests are taken from too.
+func budget(d Deps) *host.Memory {
+	if d.Runtime != nil {
+		return d.Runtime.Memory()
+	}
+	return host.NewMemory(int64(d.Operator.Process.Memory))
 }
 
 // resize makes it a share of n bytes. The error is `overloaded`, and the share is as it was then; one that shrinks gets none.
 func (s *share) resize(n int64) error {
 	more := n - s.bytes
 	if more <= 0 {
-		s.memory.used.Add(more)
-	} else if !s.memory.take(more) {
-		return host.NewError(host.CodeOverloaded, "The bodies that the server holds leave no room for this one: they may have %s "+
-			"together (process.memory). Try again later.", s.memory.limit)
+		s.memory.Release(-more)
+	} else if !s.memory.Take(more) {
+		return host.NewError(host.CodeOverloaded, "The guests and the bodies that the server holds leave no room for this one: they may have %s "+
+			"together (process.memory). Try again later.", manifest.Bytes(s.memory.Limit()))
 	}
 	s.bytes = n
 	return nil

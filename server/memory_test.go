@@ -35,7 +35,7 @@ func (s *testServer) posting(head string, announced int, body string) net.Conn {
 func (s *testServer) allGivenBack() {
 	s.t.Helper()
 	synctest.Wait()
-	if n := s.memory.used.Load(); n != 0 {
+	if n := s.memory.Used(); n != 0 {
 		s.t.Errorf("%d bytes are held by nobody", n)
 	}
 }
@@ -61,7 +61,7 @@ func TestUnfinishedBodies(t *testing.T) {
 			for i := range 10 {
 				clients = append(clients, s.posting(head, 1<<20, "x"))
 				synctest.Wait()
-				if got, want := s.memory.used.Load(), int64((i+1)*bodyStart); got != want {
+				if got, want := s.memory.Used(), int64((i+1)*bodyStart); got != want {
 					t.Fatalf("%s: %d bytes are held for %d clients that sent one each, want %d", head, got, i+1, want)
 				}
 			}
@@ -75,7 +75,7 @@ func TestUnfinishedBodies(t *testing.T) {
 				clients = append(clients, s.posting(head, 1<<20, strings.Repeat("x", sent)))
 			}
 			synctest.Wait()
-			if got := s.memory.used.Load(); got < 3*sent || got > 256<<10 {
+			if got := s.memory.Used(); got < 3*sent || got > 256<<10 {
 				t.Errorf("%s: %d bytes are held, for bodies of %d", head, got, 3*sent)
 			}
 			body := strings.NewReader(strings.Repeat("x", 100<<10))
@@ -110,7 +110,7 @@ func TestUnreadAnswers(t *testing.T) {
 			clients = append(clients, s.posting("POST /p/a", 1, "x"))
 		}
 		synctest.Wait()
-		if got, want := s.memory.used.Load(), int64(2*len(large)); got != want {
+		if got, want := s.memory.Used(), int64(2*len(large)); got != want {
 			t.Errorf("%d bytes are held for two answers, want %d", got, want)
 		}
 		refused := s.get("/p/a")
@@ -184,7 +184,7 @@ func TestGivenBack(t *testing.T) {
 			s.posting("POST /p/a/", 40<<10, "x"),                             // while the body is read
 		} {
 			synctest.Wait()
-			if s.memory.used.Load() == 0 {
+			if s.memory.Used() == 0 {
 				t.Error("nothing is held while a request is under way")
 			}
 			_ = conn.Close()
@@ -211,25 +211,25 @@ func TestReadAll(t *testing.T) {
 	for _, n := range []int{0, 1, bodyStart - 1, bodyStart, bodyStart + 1, 5*bodyStart + 7} {
 		want := bytes.Repeat([]byte("x"), n)
 		for _, expected := range []int64{1, int64(n) + 1, 1 << 30} { // more came, as much, and less
-			m := newMemory(1 << 20)
-			held := m.share()
+			m := host.NewMemory(1 << 20)
+			held := &share{memory: m}
 			got, err := held.readAll(iotest.OneByteReader(bytes.NewReader(want)), expected)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d bytes: %d, %v", n, len(got), err)
 			}
-			if used := m.used.Load(); used != int64(cap(got)) || used > max(bodyStart, 2*int64(n)) || expected == int64(n)+1 && used != expected {
+			if used := m.Used(); used != int64(cap(got)) || used > max(bodyStart, 2*int64(n)) || expected == int64(n)+1 && used != expected {
 				t.Errorf("%d bytes, %d expected: %d are held for a buffer of %d", n, expected, used, cap(got))
 			}
 			held.release()
 			held.release()
-			if m.used.Load() != 0 {
-				t.Errorf("%d bytes are left", m.used.Load())
+			if m.Used() != 0 {
+				t.Errorf("%d bytes are left", m.Used())
 			}
 		}
 	}
 	broken := errors.New("broken")
-	m := newMemory(1 << 20)
-	if _, err := m.share().readAll(iotest.ErrReader(broken), 10); !errors.Is(err, broken) {
+	m := host.NewMemory(1 << 20)
+	if _, err := (&share{memory: m}).readAll(iotest.ErrReader(broken), 10); !errors.Is(err, broken) {
 		t.Errorf("reading what's broken: %v", err)
 	}
 }
@@ -237,25 +237,25 @@ func TestReadAll(t *testing.T) {
 // TestMemoryIsNeverExceeded has many take and give at once.
 func TestMemoryIsNeverExceeded(t *testing.T) {
 	t.Parallel()
-	m := newMemory(100)
+	m := host.NewMemory(100)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			held := m.share()
+			held := &share{memory: m}
 			defer held.release()
 			for n := range int64(1000) {
 				before := held.bytes
 				if err := held.resize(n % 60); err != nil && held.bytes != before {
 					t.Errorf("a share that got no more has %d bytes, had %d", held.bytes, before)
 				}
-				if used := m.used.Load(); used > 100 || used < 0 {
+				if used := m.Used(); used > 100 || used < 0 {
 					t.Errorf("%d bytes of 100 are taken", used)
 				}
 			}
 		})
 	}
 	group.Wait()
-	if m.used.Load() != 0 {
-		t.Errorf("%d bytes are left", m.used.Load())
+	if m.Used() != 0 {
+		t.Errorf("%d bytes are left", m.Used())
 	}
 }

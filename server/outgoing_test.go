@@ -113,7 +113,7 @@ func TestStreamedAnswer(t *testing.T) {
 			next <- struct{}{} // the next is made when the one before is here
 			reads(t, response.Body, fmt.Sprintf("data: %d\n\n", i))
 		}
-		if used := s.memory.used.Load(); used != streamHeld+int64(len("a body")+1) {
+		if used := s.memory.Used(); used != streamHeld+int64(len("a body")+1) {
 			t.Errorf("%d bytes are held", used)
 		}
 		if s.reports.find(h.Get("Sortie-Invocation")) != nil {
@@ -130,7 +130,7 @@ func TestStreamedAnswer(t *testing.T) {
 		if r := s.reports.find(h.Get("Sortie-Invocation")); r == nil || r.Status != 201 || r.Code != "" {
 			t.Errorf("report: %+v", r)
 		}
-		eventually(t, "given back", func() bool { return s.memory.used.Load() == 0 })
+		eventually(t, "given back", func() bool { return s.memory.Used() == 0 })
 	})
 }
 
@@ -178,7 +178,7 @@ func TestStreamedAnswerFails(t *testing.T) {
 		if r := s.reported(response); r.Code != "limit_wall" || r.Status != 504 || r.Detail != "limits.stream is over" {
 			t.Errorf("report: %+v", r)
 		}
-		eventually(t, "given back", func() bool { return s.memory.used.Load() == 0 })
+		eventually(t, "given back", func() bool { return s.memory.Used() == 0 })
 		if log := s.log.String(); !strings.Contains(log, `"code":"limit_wall"`) || strings.Contains(log, `"level":"ERROR"`) {
 			t.Errorf("log: %s", log)
 		}
@@ -271,7 +271,7 @@ func TestNoRoomForAStream(t *testing.T) {
 	if _, err := io.ReadAll(first.Body); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "given back", func() bool { return s.memory.used.Load() == 0 })
+	eventually(t, "given back", func() bool { return s.memory.Used() == 0 })
 	if response := s.open(t.Context(), "GET", "/p/a", nil); response.StatusCode != 200 {
 		t.Errorf("once there is room: %d", response.StatusCode)
 	}

@@ -64,7 +64,7 @@ func TestSlowReaders(t *testing.T) {
 						t.Errorf("%d bytes of %d came", n, test.length)
 					}
 				})
-				for s.memory.used.Load() != 0 {
+				for s.memory.Used() != 0 {
 					time.Sleep(time.Second)
 				}
 				if held := time.Since(begun); held > test.within {
@@ -166,7 +166,7 @@ func TestIdleUploadsBlockNobody(t *testing.T) {
 			s.posting("PUT /v1/plugins/slow", 1<<20, "x")
 		}
 		synctest.Wait()
-		if got, want := s.memory.used.Load(), int64(3*deploys*bodyStart); got != want {
+		if got, want := s.memory.Used(), int64(3*deploys*bodyStart); got != want {
 			t.Fatalf("%d bytes are held, want %d: the uploads aren't under way", got, want)
 		}
 		begun := time.Now()

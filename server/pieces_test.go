@@ -50,7 +50,7 @@ func TestPieces(t *testing.T) {
 			}
 			reads(t, response.Body, piece) // before there is a next one
 		}
-		if used := s.memory.used.Load(); used != 2*streamHeld {
+		if used := s.memory.Used(); used != 2*streamHeld {
 			t.Errorf("%d bytes are held", used)
 		}
 		_ = w.Close()
@@ -263,7 +263,7 @@ func TestClientGoesAwayFromAStream(t *testing.T) {
 			s.log.reset()
 			_ = end.Close()
 			<-done
-			eventually(t, path+": given back", func() bool { return s.memory.used.Load() == 0 })
+			eventually(t, path+": given back", func() bool { return s.memory.Used() == 0 })
 		}
 	})
 }

@@ -37,9 +37,14 @@
 //
 // # What clients can hold
 //
-// The bodies of requests, deploys and answers may have process.memory bytes together. They count as they come and until they are
-// delivered, and one for which there is no room is answered with `overloaded`. None may stand still for 30 s or, after
+// The bodies of requests, deploys and answers, and the runtime's guests, may have process.memory bytes together. Bodies count as they come and
+// until they are delivered, and one for which there is no room is answered with `overloaded`. None may stand still for 30 s or, after
 // its first 30 s, be slower than 64 KiB/s on average: an answer is cut off then, a request answered with limit_wall.
+//
+// # Overload
+//
+// What the host would refuse is answered with `overloaded` and a Retry-After before its body is read. It has no report, and no line in the log:
+// Stats of the Runtime counts it.
 //
 // # Streams
 //
@@ -86,7 +91,7 @@ type Server struct {
 	tokens      tokens
 	crossOrigin *http.CrossOriginProtection
 	running     gate          // invocations and changes
-	memory      *memory       // of their bodies
+	memory      *host.Memory  // for their bodies, and for the guests
 	reports     *reports      // of the last invocations
 	logs        *logs         // their lines
 	deploys     chan struct{} // a place for each deploy that may be carried out at once
@@ -126,7 +131,7 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 	}
 	s := &Server{
 		plugins: plugins, operator: d.Operator, store: d.Store, log: d.Log, build: d.Build, tokens: newTokens(d.AdminToken),
-		crossOrigin: http.NewCrossOriginProtection(), memory: newMemory(d.Operator.Process.Memory),
+		crossOrigin: http.NewCrossOriginProtection(), memory: budget(d),
 		deploys: make(chan struct{}, deploys), stop: stop,
 		reports: newReports(reportBytes, reportCount), logs: newLogs(func(name string) bool { return plugins.find(name) != nil }),
 	}

@@ -42,7 +42,7 @@ func (s *Server) trace(c echo.Context) error {
 		return err
 	}
 	// A report may be as large as an answer, so it's held and sent like one.
-	held := s.memory.share()
+	held := s.share()
 	defer held.release()
 	if err := held.resize(int64(body.Cap())); err != nil {
 		return err

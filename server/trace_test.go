@@ -90,7 +90,7 @@ func TestReports(t *testing.T) {
 			t.Errorf("%s: headers are shown", test.path)
 		}
 	}
-	eventually(t, "nothing is held any more", func() bool { return s.memory.used.Load() == 0 }) // soon after the answer
+	eventually(t, "nothing is held any more", func() bool { return s.memory.Used() == 0 }) // soon after the answer
 }
 
 // TestReportOfWhoHasGone: the caller gives up; that too can be looked at afterwards.
@@ -308,11 +308,11 @@ func TestObservedConforms(t *testing.T) {
 	}
 	conform(t, closed, doc, call{"GET", "/v1/invocations/x", invocation, nil, "", "", 401})
 	conform(t, closed, doc, call{"GET", "/v1/plugins/a/logs", logs, nil, "", "", 401})
-	if !s.memory.take(64 << 10) {
+	if !s.memory.Take(64 << 10) {
 		t.Fatal("something is held")
 	}
 	conform(t, s, doc, call{"GET", "/v1/invocations/" + id, invocation, nil, "", "", 503})
-	s.memory.used.Add(-64 << 10)
+	s.memory.Release(64 << 10)
 	// A stream that ends, since the server drains while it's open.
 	drained := make(chan error, 1)
 	go func() {

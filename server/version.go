@@ -14,6 +14,8 @@ import (
 type guest interface {
 	// StreamsRequest tells whether it wants its requests' bodies in pieces.
 	StreamsRequest() bool
+	// Admit tells whether an invocation that arrived then would be refused now; nil promises nothing.
+	Admit(arrived time.Time) error
 	Invoke(ctx context.Context, r *host.Request) (*host.Response, *host.Report, error)
 	Close(ctx context.Context) error
 }
@@ -73,6 +75,17 @@ func (v *version) ready(ctx context.Context) (guest, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// admit tells why an invocation that arrived then needn't be begun: it would be refused. A version that isn't loaded yet refuses nobody.
+func (v *version) admit(arrived time.Time) error {
+	v.mu.Lock()
+	g := v.guest
+	v.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	return g.Admit(arrived)
 }
 
 // try returns the guest, or the error, or else what to wait for before trying again.

@@ -98,9 +98,16 @@ var (
 // fetch from loopback.
 func startReal(t *testing.T, dir string) (*testServer, func()) {
 	t.Helper()
+	return startRealWith(t, dir, func(*manifest.Operator) {})
+}
+
+// startRealWith does so with another configuration.
+func startRealWith(t *testing.T, dir string, configure func(*manifest.Operator)) (*testServer, func()) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	operator := manifest.DefaultOperator()
 	operator.Private = []string{"http://127.0.0.1:*"}
+	configure(operator)
 	engine := fetch.New(fetch.Config{Fetches: 10, PerOrigin: 10})
 	rt, err := host.New(t.Context(), host.Config{CacheDir: filepath.Join(dir, "cache"), Engine: engine, Operator: operator, Log: log})
 	if err != nil {

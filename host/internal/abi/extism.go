@@ -14,6 +14,10 @@ type Blocks interface {
 	Write(data []byte) (offset uint64, ok bool)
 	// Free gives a block back.
 	Free(offset uint64)
+	// Alloc makes a block of n bytes for the guest to write to.
+	Alloc(n uint64) (offset uint64, ok bool)
+	// Store writes into a block.
+	Store(offset uint64, b []byte) bool
 }
 
 // ExtismFunc is a host function for raw plugins.
@@ -51,6 +55,11 @@ func Replaced() []ExtismFunc {
 		{Name: "config_get", Params: []byte{i64}, Results: []byte{i64}, Do: configGet},
 		{Name: "var_get", Params: []byte{i64}, Results: []byte{i64}, Do: varGet},
 		{Name: "var_set", Params: []byte{i64, i64}, Do: varSet},
+		{Name: "alloc", Params: []byte{i64}, Results: []byte{i64}, Do: extismAlloc},
+		{Name: "free", Params: []byte{i64}, Do: extismFree},
+		{Name: "reset", Do: extismReset},
+		{Name: "store_u8", Params: []byte{i64, i32}, Do: storeU8},
+		{Name: "store_u64", Params: []byte{i64, i64}, Do: storeU64},
 	}
 	for name, level := range map[string]slog.Level{
 		"log_trace": slog.LevelDebug - 4, "log_debug": slog.LevelDebug, "log_info": slog.LevelInfo, "log_warn": slog.LevelWarn,

@@ -84,6 +84,10 @@ type Call struct {
 
 	Handles Handles
 
+	// Meter measures the guest's CPU time. OnOver is called when it has passed its limit, which must end the call's context.
+	Meter  Meter
+	OnOver func()
+
 	Head []byte // the request's head, encoded at the guest's first call for it
 
 	// Until is when the limit that runs ends: the wall limit, and from Begin on the stream limit. Zero: never.
@@ -103,6 +107,12 @@ type Call struct {
 	Failure   string    // why it says it failed
 	OverLimit string    // the code of a limit that was passed and ends the invocation: limit_output
 	Detail    string    // and the sentence for it
+
+	// Settling is set while the guest is to come to rest before its memory is saved; Busy says that a timer of it still runs then.
+	Settling, Busy bool
+
+	// Blocks are those of Extism's memory that the guest may write to. They are the instance's.
+	Blocks *Blocks
 
 	// Vars are Extism's variables, and VarBytes what they take.
 	Vars     map[string][]byte
@@ -124,6 +134,9 @@ type Call struct {
 // Start readies a call for a run under ctx, whose end stops the guest.
 func (c *Call) Start(ctx context.Context) { c.ctx = ctx }
 
+// Stop ends the guest's time. Further calls do nothing.
+func (c *Call) Stop() { c.Meter.Pause() }
+
 // Context is the invocation's.
 func (c *Call) Context() context.Context { return c.ctx }
 
@@ -138,9 +151,19 @@ func (c *Call) Left() time.Duration {
 // Blocking runs what waits, so that the time isn't taken for the guest's own. When the invocation has ended meanwhile it doesn't
 // return: the guest is stopped where it stands, since nothing it could still do would be seen.
 func (c *Call) Blocking(wait func()) {
+	c.Meter.Pause()
 	start := time.Now()
 	wait()
 	c.waited += time.Since(start)
+	c.StopIfDone()
+	c.Meter.Resume()
+}
+
+// Tick is called by the guest's own code at least every so many instructions: the moment to stop it, and for Go to run something else.
+func (c *Call) Tick() {
+	if c.Meter.Over() && c.OnOver != nil {
+		c.OnOver()
+	}
 	c.StopIfDone()
 }
 

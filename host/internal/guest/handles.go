@@ -58,6 +58,7 @@ type Handles struct {
 	inbound   *Queue // the request's body, if it is read as it comes; the guest's goroutine's own
 	inboundID uint32 // its handle; 0: it has none
 
+	idle    bool // the event that says so is to be told
 	closed  bool
 	pumping sync.WaitGroup // what fills and closes streams; added to under mu, and only before closed
 }
@@ -272,6 +273,11 @@ func (h *Handles) Events(to []uint32) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0
+	if h.idle && len(to) > 0 {
+		h.idle = false
+		to[0] = 0
+		n++
+	}
 	for n < len(to) && len(h.events) > 0 {
 		if hd := h.open[h.events[0]]; hd != nil {
 			hd.told = false
@@ -293,7 +299,14 @@ func (h *Handles) Pending() (events, flying bool) {
 	for len(h.events) > 0 && h.open[h.events[0]] == nil {
 		h.events = h.events[1:]
 	}
-	return len(h.events) > 0, h.flying > 0 || h.parked > 0
+	return len(h.events) > 0 || h.idle, h.flying > 0 || h.parked > 0
+}
+
+// Idle makes handle 0, which is none, the next event: it tells a guest that is about to be saved that all of it waits.
+func (h *Handles) Idle() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.idle = true
 }
 
 // Moved receives after something has settled; the receiver looks again at what it waits for.

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,17 @@ type Log struct {
 
 // NewLog returns a log of at most limit bytes of text. What passes it is dropped, and a last line says so.
 func NewLog(limit int64) *Log { return &Log{left: limit} }
+
+// Clone returns a log that goes on where this one is.
+func (l *Log) Clone() *Log {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &Log{lines: slices.Clone(l.lines), left: l.left, full: l.full}
+	for fd := range l.part {
+		c.part[fd].Write(l.part[fd].Bytes())
+	}
+	return c
+}
 
 // Add adds a line.
 func (l *Log) Add(level slog.Level, message string) {

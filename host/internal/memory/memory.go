@@ -1,11 +1,19 @@
-// Package memory gives guests their linear memories, and holds all memories of one instance under one limit.
+// Package memory gives guests their linear memories, holds all memories of one instance under one limit, and brings them back to their
+// images.
 //
 // A wazero instance takes its memories from an allocator in the context it is instantiated with. That makes the host the
 // owner of the bytes: it can refuse growth and know that it did, and host functions read and write them without asking
 // wazero. See host/RATIONALE.md, "How does the host reach a guest's memory?".
 package memory
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/sortie-run/sortie/host/internal/image"
+)
 
 // Quota holds the memories of one instance: at most Limit bytes, all together. It belongs to the goroutine that runs the
 // instance.
@@ -16,14 +24,21 @@ type Quota struct {
 	refused uint64 // bytes asked for when growth was refused; 0: never
 	last    *linear
 	all     []*linear
+	images  []*image.Image
+	err     error // why an image isn't in its place
 }
 
-// NewQuota returns a quota of limit bytes.
-func NewQuota(limit int64) *Quota { return &Quota{limit: uint64(max(limit, 0))} }
+// NewQuota returns a quota of limit bytes. The first memories allocated begin as the images, one each.
+func NewQuota(limit int64, images ...*image.Image) *Quota {
+	return &Quota{limit: uint64(max(limit, 0)), images: images}
+}
 
 // Allocate implements experimental.MemoryAllocator.
 func (q *Quota) Allocate(_, maximum uint64) experimental.LinearMemory {
 	l := &linear{quota: q, max: min(maximum, q.limit)}
+	if n := len(q.all); n < len(q.images) {
+		l.image = q.images[n]
+	}
 	q.last = l
 	q.all = append(q.all, l)
 	return l
@@ -37,6 +52,9 @@ func (q *Quota) Release() {
 	}
 	q.all = nil
 }
+
+// Begin starts counting anew, for the next invocation: the peak, and what was refused.
+func (q *Quota) Begin() { q.peak, q.refused = q.used, 0 }
 
 // Used returns the bytes in use by all memories of the instance.
 func (q *Quota) Used() int64 { return int64(q.used) }
@@ -59,12 +77,67 @@ func (q *Quota) Last() []byte {
 	return q.last.bytes
 }
 
+// Images takes an image of each memory, in the order they were allocated.
+func (q *Quota) Images(method image.Method) ([]*image.Image, error) {
+	var all []*image.Image
+	for _, l := range q.all {
+		i, err := image.New(l.bytes, method)
+		if err != nil {
+			for _, i := range all {
+				err = errors.Join(err, i.Close())
+			}
+			return nil, err
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// Size is that of the n-th image, in bytes; 0 if there is none.
+func (q *Quota) Size(n int) int {
+	if n >= len(q.images) {
+		return 0
+	}
+	return q.images[n].Size()
+}
+
+// Grown is how many bytes larger the memories are than their images.
+func (q *Quota) Grown() int64 {
+	n := int64(0)
+	for _, l := range q.all {
+		if l.image != nil {
+			n += int64(len(l.bytes)) - int64(l.image.Size())
+		}
+	}
+	return n
+}
+
+// Restore brings all memories back to their images, and tells how many bytes of them had to be. After an error the instance must not run
+// again: a memory has grown, or has no image.
+func (q *Quota) Restore() (restored int, err error) {
+	if q.err != nil {
+		return 0, q.err
+	}
+	if len(q.all) != len(q.images) {
+		return 0, fmt.Errorf("memory: %d memories, but %d images", len(q.all), len(q.images))
+	}
+	for _, l := range q.all {
+		n, err := l.image.Restore(l.bytes)
+		restored += n
+		if err != nil {
+			return restored, err
+		}
+	}
+	return restored, nil
+}
+
 // linear is one memory: a reservation of address space of which the first len(bytes) are in use. Growing doesn't move it.
 type linear struct {
 	quota *Quota
-	max   uint64 // what the reservation holds
-	whole []byte // the reservation; nil before the first use
-	bytes []byte // whole[:size]
+	image *image.Image // what it begins as; nil: empty
+	max   uint64       // what the reservation holds
+	whole []byte       // the reservation; nil before the first use
+	bytes []byte       // whole[:size]
 }
 
 // Reallocate implements experimental.LinearMemory. It returns nil, which the guest sees as a refused memory.grow, when all
@@ -79,12 +152,29 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return nil
 	}
 	if first {
-		l.whole = reserve(max(l.max, size, 1))
+		l.begin(size)
 	}
 	q.used = used
 	q.peak = max(q.peak, used)
 	l.bytes = l.whole[:size]
 	return l.bytes
+}
+
+// begin reserves the address space, and lays the image into it.
+func (l *linear) begin(size uint64) {
+	room := max(l.max, size, 1)
+	if l.image != nil {
+		room = max(room, uint64(l.image.Size()))
+	}
+	var mapped bool
+	l.whole, mapped = reserve(room)
+	switch {
+	case l.image == nil:
+	case !mapped && l.image.Method() != image.Copy:
+		l.quota.err = errors.New("memory: the system has no address space for an image")
+	default:
+		l.quota.err = errors.Join(l.quota.err, l.image.Map(l.whole))
+	}
 }
 
 // Free implements experimental.LinearMemory. Further calls do nothing.

@@ -2,6 +2,6 @@
 
 package memory
 
-func reserve(n uint64) []byte { return make([]byte, n) }
+func reserve(n uint64) (b []byte, mapped bool) { return make([]byte, n), false }
 
 func release([]byte) {}

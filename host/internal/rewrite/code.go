@@ -22,6 +22,7 @@ func (m *Module) code(r *reader, visit func(index int, w work) error) {
 			r.fail(fmt.Errorf("function %d: %w", i, err))
 			return
 		}
+		m.leaves = append(m.leaves, f.leaf())
 		if err := visit(i, f.work); err != nil {
 			r.fail(err)
 		}
@@ -44,6 +45,16 @@ type function struct {
 	doms    uint32 // how many blocks dominate this place, at most
 	height  int    // of the operand stack
 	dead    bool   // whether nothing reaches this place; wazero compiles nothing there
+	calls   bool
+	extra   int // what instructions cost besides their bytes when they are executed
+}
+
+// leaf is what the function costs if it needs no check; see fuel.go.
+func (f *function) leaf() uint16 {
+	if cost := f.bytes + f.locals + f.extra; !f.calls && f.work.loops == 0 && cost <= smallLeaf {
+		return uint16(cost)
+	}
+	return 0
 }
 
 // frame is an open block.
@@ -106,6 +117,10 @@ func (f *function) walk(body []byte, typeIndex uint32) error {
 func (f *function) instruction() {
 	op, i := f.r.opcode()
 	f.instructions++
+	if op == opTableSet || op == opMisc {
+		f.m.state(op, f.r.sub)
+	}
+	f.extra += extra(op, f.r.sub)
 	if !f.dead {
 		f.weight += int(i.weight)
 		f.height = max(f.height+int(i.effect), f.frames[len(f.frames)-1].base)
@@ -131,10 +146,13 @@ func (f *function) instruction() {
 		}
 		f.dead = true
 	case immCall:
+		f.calls = true
 		f.call(f.callee(f.r.u32()), op)
 	case immCallRef:
+		f.calls = true
 		f.call(f.signature(f.r.u32()), op)
 	case immCallIndirect:
+		f.calls = true
 		f.call(f.signature(f.r.u32()), op)
 		f.r.u32()
 	case immFill: // wazero makes a loop of it
@@ -143,8 +161,20 @@ func (f *function) instruction() {
 		f.at()
 		f.join(f.node, 2, 0)
 		f.at()
+	case immIndex:
+		f.names(op, f.r.u32())
 	default:
 		f.r.skip(i.immediate)
+	}
+}
+
+// names refuses a global or function that the module doesn't have: once it has been rewritten, it would be one that the rewrite adds.
+func (f *function) names(op byte, index uint64) {
+	switch {
+	case (op == opGlobalGet || op == opGlobalSet) && index >= uint64(f.m.globals):
+		f.r.fail(fmt.Errorf("a use of global %d, where there are %d", index, f.m.globals))
+	case op == opRefFunc && index >= uint64(len(f.m.functions)):
+		f.r.fail(fmt.Errorf("a use of function %d, where there are %d", index, len(f.m.functions)))
 	}
 }
 

@@ -18,10 +18,11 @@ import (
 
 // everything turns on all features that wazero has, more than Sortie's runtimes do.
 func everything() wazero.RuntimeConfig {
-	return wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesThreads |
-		experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesExceptionHandling |
-		experimental.CoreFeaturesTypedFunctionReferences)
+	return wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features)
 }
+
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
+	experimental.CoreFeaturesExceptionHandling | experimental.CoreFeaturesTypedFunctionReferences
 
 // refused are the modules of wazero's specification tests that the pass refuses and wazero takes, by the reason.
 var refused = []string{"a table with an initial value", "the bound is"}
@@ -92,9 +93,11 @@ func readable(wasm []byte) error {
 	if err != nil {
 		return err
 	}
-	out := m.Rewrite(Options{Redirect: asIs, TableEntries: MaxTableEntries})
-	if !bytes.Equal(out, wasm) && !compiles(ctx, out) {
-		return errRewritten
+	for _, o := range []Options{{}, full} {
+		o.Redirect, o.TableEntries = asIs, MaxTableEntries
+		if out := m.Rewrite(o).Wasm; !bytes.Equal(out, wasm) && !compiles(ctx, out) {
+			return errRewritten
+		}
 	}
 	return nil
 }
@@ -110,3 +113,6 @@ func compiles(ctx context.Context, wasm []byte) (ok bool) {
 	_, err := rt.CompileModule(ctx, wasm)
 	return err == nil
 }
+
+// full asks for everything.
+var full = Options{Expose: "sortie:", Detach: true, Fuel: Fuel{Module: "sortie:fuel", Name: "tick", Interval: 1000}}

@@ -14,7 +14,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := Parse(m.Rewrite(Options{Redirect: func(Import) string { return "x" }, TableEntries: MaxTableEntries}))
+		again, err := Parse(m.Rewrite(Options{Redirect: func(Import) string { return "x" }, TableEntries: MaxTableEntries}).Wasm)
 		if err != nil {
 			t.Fatalf("rewritten module doesn't parse: %v", err)
 		}

@@ -51,11 +51,13 @@ const (
 	opThrowRef           = 0x0a
 	opEnd                = 0x0b
 	opBr                 = 0x0c
+	opBrTable            = 0x0e
 	opReturn             = 0x0f
 	opReturnCall         = 0x12
 	opReturnCallIndirect = 0x13
 	opReturnCallRef      = 0x15
 	opLocalGet           = 0x20
+	opMemoryGrow         = 0x40
 )
 
 // usual is the weight of most instructions.
@@ -218,6 +220,7 @@ func (r *reader) opcode() (byte, instruction) {
 	if i.immediate == immUnknown {
 		r.fail(fmt.Errorf("unknown instruction %#02x %#02x", op, sub))
 	}
+	r.sub = byte(sub)
 	return op, i
 }
 

@@ -16,6 +16,7 @@ type reader struct {
 	data []byte
 	pos  int
 	err  error
+	sub  byte // the second part of the opcode that was read last, after 0xfc, 0xfd and 0xfe
 }
 
 func (r *reader) done() bool { return r.err != nil || r.pos >= len(r.data) }

@@ -91,13 +91,18 @@ type Module struct {
 	types             []signature
 	functions         []uint32 // the type of each, imported ones first
 	importedFunctions int
-	typeValues        int  // parameters and results of all types
-	dataCount         bool // whether instructions may name data segments
+	typeValues        int      // parameters and results of all types
+	dataCount         bool     // whether instructions may name data segments
+	globals           int      // imported ones first
+	leaves            []uint16 // for each defined function, what one without calls and loops costs if that is little; else 0
 	elementEntries    int
 	passiveEntries    int // of those, in passive segments
 	locals            int // of all functions
 	steps             int // the same
 	tangled           int // of these, see work.steps
+	writesTables      bool
+	dropsSegments     bool
+	sharesMemory      bool
 }
 
 type section struct {

@@ -60,7 +60,7 @@ func TestRedirect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Rewrite(Options{Redirect: func(Import) string { return "" }}); !bytes.Equal(got, in) {
+	if got := m.Rewrite(Options{Redirect: func(Import) string { return "" }}).Wasm; !bytes.Equal(got, in) {
 		t.Errorf("nothing redirected, yet\n%x\nbecame\n%x", in, got)
 	}
 	out := m.Rewrite(Options{Redirect: func(i Import) string {
@@ -68,7 +68,7 @@ func TestRedirect(t *testing.T) {
 			return "sortie:extism"
 		}
 		return ""
-	}})
+	}}).Wasm
 	again, err := Parse(out)
 	if err != nil {
 		t.Fatal(err)

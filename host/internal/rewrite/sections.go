@@ -20,11 +20,11 @@ func (m *Module) read(id byte, body []byte) error {
 	case sectionTable:
 		r.most(maxTables, "tables", func(int) { m.Tables = append(m.Tables, r.table()) })
 	case sectionMemory:
-		r.most(maxMemories, "memories", func(int) { m.Memories = append(m.Memories, r.limits()) })
+		r.most(maxMemories, "memories", func(int) { m.readMemory(r) })
 	case sectionTag:
-		r.most(maxTypes, "tags", func(int) { r.byte(); r.u32() })
+		r.most(maxTypes, "tags", func(int) { m.tag(r) })
 	case sectionGlobal:
-		r.most(maxGlobals, "globals", func(int) { r.valueType(); r.byte(); r.constant() })
+		r.most(maxGlobals, "globals", func(int) { r.valueType(); r.byte(); r.constant(); m.globals++ })
 	case sectionExport:
 		r.most(maxExports, "exports", func(int) { m.Exports = append(m.Exports, r.export()) })
 	case sectionStart:
@@ -80,6 +80,21 @@ func (m *Module) signature(r *reader, form byte) {
 	}
 }
 
+func (m *Module) readMemory(r *reader) {
+	if r.pos < len(r.data) && r.data[r.pos]&2 != 0 {
+		m.sharesMemory = true
+	}
+	m.Memories = append(m.Memories, r.limits())
+}
+
+// tag refuses a type that the module doesn't have: once it has been rewritten, it would be one that the rewrite adds.
+func (m *Module) tag(r *reader) {
+	r.byte()
+	if n := r.u32(); n >= uint64(len(m.types)) {
+		r.fail(fmt.Errorf("a tag of type %d, where there are %d", n, len(m.types)))
+	}
+}
+
 func (r *reader) typeIndex() uint32 { return uint32(r.u32()) }
 
 func (m *Module) readImport(r *reader) {
@@ -88,8 +103,12 @@ func (m *Module) readImport(r *reader) {
 	i.Kind = Kind(r.byte())
 	switch i.Kind {
 	case Func:
-		m.functions = append(m.functions, r.typeIndex())
+		t := r.typeIndex()
+		m.functions = append(m.functions, t)
 		m.importedFunctions++
+		if int(t) >= len(m.types) {
+			r.fail(fmt.Errorf("import %d is of type %d, where there are %d", len(m.Imports), t, len(m.types)))
+		}
 	case Table:
 		r.table()
 	case Memory:
@@ -97,9 +116,9 @@ func (m *Module) readImport(r *reader) {
 	case Global:
 		r.valueType()
 		r.byte()
+		m.globals++
 	case Tag:
-		r.byte()
-		r.u32()
+		m.tag(r)
 	default:
 		r.fail(fmt.Errorf("import %d is of the unknown kind %d", len(m.Imports), i.Kind))
 	}

@@ -6,35 +6,142 @@ type Options struct {
 	Redirect func(Import) string
 	// TableEntries is how many entries all tables together may grow to. It must cover what they start with.
 	TableEntries uint64
+	// Expose begins the names of what is exported besides: the mutable globals, the start function, and a function that does nothing.
+	// "": nothing is.
+	Expose string
+	// Detach takes the active data segments and the start function out, for the host to apply. A start function needs Expose for it.
+	Detach bool
+	// Fuel is the function that the module is to call whenever its fuel has run out. Without a name, no fuel is put in.
+	Fuel Fuel
 }
 
-// Rewrite returns the module with its imports taken from other modules, a maximum on each table, names that are cut to what a
-// trap's text needs, data segments joined, and no other custom section. All else stays as it is, byte for byte, but for the length of length fields.
-func (m *Module) Rewrite(o Options) []byte {
-	out := append(make([]byte, 0, m.size), magic[:]...)
-	named := false
-	for _, s := range m.sections {
-		body := s.body
-		switch s.id {
-		case sectionImport:
-			body = m.redirected(o.Redirect)
-		case sectionTable:
-			body = m.capped(o.TableEntries)
-		case sectionData:
-			if joined := merged(body); joined != nil && !m.dataCount {
-				body = joined
-			}
-		case sectionCustom:
-			if body = m.names(body); body == nil || named {
-				continue
-			}
-			named = true
-		}
-		out = append(out, s.id)
-		out = appendLEB(out, uint64(len(body)))
-		out = append(out, body...)
+// Fuel names a function () -> () to be imported, and says how much fuel a guest has between two calls of it. A unit is some ten
+// nanoseconds: that of a small loop or call, or of 64 bytes of code. Where the host doesn't return from the function, the guest ends there.
+type Fuel struct {
+	Module, Name string
+	Interval     int
+}
+
+// Rewritten is a module as it is to be compiled, and what the host must know of it.
+type Rewritten struct {
+	Wasm []byte
+	// Globals are the export names of all mutable globals, the fuel's among them.
+	Globals []string
+	// Hook is the export name of a function () -> () that does nothing.
+	Hook string
+	// Start is the export name of what was the start function; "": there was none, or it still is.
+	Start string
+	// Data are to be written to the memory before Start is called, in this order.
+	Data []Segment
+	// Detached tells whether Data and Start were taken out. It isn't done where instantiating the module would fail on them.
+	Detached bool
+	// Unfit is why no image of an instance can be brought back, as half a sentence; "": it can.
+	Unfit string
+	// Unfueled is why no fuel was put in; "": it was. A module without needs another means of being stopped.
+	Unfueled string
+}
+
+// Rewrite returns the module with its imports taken from other modules, a maximum on each table, names that are cut to what a trap's text
+// needs, no other custom section, and what the options ask for. Everything else means what it meant before.
+func (m *Module) Rewrite(o Options) *Rewritten {
+	if m.exportsPrefix(o.Expose) {
+		prefix := o.Expose
+		o.Expose, o.Detach, o.Fuel = "", false, Fuel{}
+		out := m.rewrite(o)
+		out.Unfit = "its exports have names like " + prefix
+		out.Unfueled = out.Unfit
+		return out
+	}
+	out := m.rewrite(o)
+	if o.Fuel.Name == "" {
+		out.Unfueled = "it wasn't asked for"
+		return out
+	}
+	// Checks are code too: what was just within the bounds may have passed them.
+	if _, err := Parse(out.Wasm); err != nil {
+		o.Fuel = Fuel{}
+		out = m.rewrite(o)
+		out.Unfueled = "with fuel, " + err.Error()
 	}
 	return out
+}
+
+func (m *Module) rewrite(o Options) *Rewritten {
+	w := &writer{m: m, o: o, out: &Rewritten{Unfit: m.unfit()}, bodies: make(map[byte][]byte, len(m.sections))}
+	for _, s := range m.sections {
+		if s.id != sectionCustom {
+			w.bodies[s.id] = s.body
+		} else if names := m.names(s.body); names != nil && w.names == nil {
+			w.names = names
+		}
+	}
+	w.write()
+	return w.out
+}
+
+// writer is a module that is being written anew.
+type writer struct {
+	m      *Module
+	o      Options
+	out    *Rewritten
+	bodies map[byte][]byte // by section; none is empty
+	names  []byte
+	empty  []byte // the index of the type () -> (), encoded, once it has been added
+}
+
+// written are the sections in the order they stand in a module.
+var written = [...]byte{
+	sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionTag, sectionGlobal, sectionExport, sectionStart,
+	sectionElement, sectionDataCount, sectionCode, sectionData,
+}
+
+func (w *writer) write() {
+	m := w.m
+	if w.bodies[sectionImport] != nil {
+		w.bodies[sectionImport] = m.redirected(w.o.Redirect)
+	}
+	if w.bodies[sectionTable] != nil {
+		w.bodies[sectionTable] = m.capped(w.o.TableEntries)
+	}
+	if w.o.Detach && (w.bodies[sectionStart] == nil || w.o.Expose != "") {
+		w.detach()
+	}
+	if !w.out.Detached {
+		if joined := merged(w.bodies[sectionData]); joined != nil && !m.dataCount {
+			w.bodies[sectionData] = joined
+		}
+	}
+	if w.o.Fuel.Name != "" {
+		w.fuel()
+	}
+	w.expose()
+	size := 0
+	for _, b := range w.bodies {
+		size += len(b) + 8
+	}
+	out := append(make([]byte, 0, size+len(w.names)+8), magic[:]...)
+	for _, id := range written {
+		if body := w.bodies[id]; body != nil {
+			out = appendName(append(out, id), body)
+		}
+	}
+	if w.names != nil {
+		out = appendName(append(out, sectionCustom), w.names)
+	}
+	w.out.Wasm = out
+}
+
+// add adds elements to a section that is a vector.
+func (w *writer) add(id byte, count int, elements []byte) {
+	body := w.bodies[id]
+	r := &reader{data: body}
+	n := uint64(0)
+	if body != nil {
+		n = r.u32()
+	}
+	next := appendLEB(make([]byte, 0, len(body)+len(elements)+5), n+uint64(count))
+	next = append(next, body[r.pos:]...)
+	w.bodies[id] = append(next, elements...)
 }
 
 func (m *Module) redirected(to func(Import) string) []byte {

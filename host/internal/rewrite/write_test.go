@@ -37,7 +37,7 @@ func TestTables(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got := m.Rewrite(Options{Redirect: asIs, TableEntries: tc.entries})
+		got := m.Rewrite(Options{Redirect: asIs, TableEntries: tc.entries}).Wasm
 		if want := module(types, tc.want); !bytes.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
@@ -57,7 +57,7 @@ func TestTableGrow(t *testing.T) {
 	ctx := context.Background()
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)
-	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{Redirect: asIs, TableEntries: 100}))
+	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{Redirect: asIs, TableEntries: 100}).Wasm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if d := cmp.Diff(string(want), string(m.Rewrite(Options{Redirect: asIs}))); d != "" {
+		if d := cmp.Diff(string(want), string(m.Rewrite(Options{Redirect: asIs}).Wasm)); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
@@ -136,7 +136,7 @@ func TestTrapNames(t *testing.T) {
 	ctx := context.Background()
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)
-	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{Redirect: asIs}))
+	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{Redirect: asIs}).Wasm)
 	if err != nil {
 		t.Fatal(err)
 	}

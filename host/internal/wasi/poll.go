@@ -121,6 +121,10 @@ func (p *poller) wait(c *guest.Call) {
 			c.StopIfDone()
 			return
 		}
+		if c.Settling && !flying {
+			p.settle(c)
+			continue
+		}
 		if len(p.clocks) == 0 && !flying {
 			// Nothing in flight and no clock: nobody can ever wake this guest.
 			c.Failure = "every thread of the plugin waits, and nothing is in flight that could wake one"
@@ -128,6 +132,21 @@ func (p *poller) wait(c *guest.Call) {
 		}
 		c.Blocking(func() { p.block(c) })
 	}
+}
+
+// settleTime is how long timers may take to run out before a guest's memory is saved. Go's own, which its collector leaves behind, take
+// some milliseconds.
+const settleTime = 200 * time.Millisecond
+
+// settle tells a guest that is to come to rest that all of it waits, once its timers have run out or are longer than that.
+func (p *poller) settle(c *guest.Call) {
+	if due, ok := p.first(); ok && time.Until(due) < settleTime && c.Waited() < settleTime {
+		c.Blocking(func() { p.block(c) })
+		return
+	}
+	c.Busy = len(p.clocks) > 0
+	c.Settling = false
+	c.Handles.Idle()
 }
 
 // deadlock is the exit code for a guest that can't go on; Go's own for that is 2 as well.

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	crand "crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -38,6 +39,16 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		return errors3(ctx, q.Get("url"))
 	case "/same":
 		return &sortie.Response{Body: req.Body}, nil
+	case "/plant":
+		return plant(binary.LittleEndian.Uint64(req.Body))
+	case "/search":
+		return search(req.Body)
+	case "/json":
+		return transcode(req.Body)
+	case "/random":
+		return randoms()
+	case "/alive":
+		return sortie.Text(strconv.Itoa(runtime.NumGoroutine())), nil
 	case "/state":
 		calls++
 		return sortie.Text(strconv.Itoa(calls)), nil

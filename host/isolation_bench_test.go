@@ -1,0 +1,45 @@
+package host_test
+
+import (
+	"testing"
+
+	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/hosttest"
+	"github.com/sortie-run/sortie/host/internal/image"
+)
+
+// BenchmarkIsolation is what a clean state costs: a call with the state kept, and from an image in each of the ways.
+func BenchmarkIsolation(b *testing.B) {
+	for _, guest := range []struct {
+		name string
+		wasm func(testing.TB) []byte
+		path string
+		body string
+	}{
+		{"trivial", func(t testing.TB) []byte { return hosttest.Build(t, guestDir) }, "/same", ""},
+		{"json", func(t testing.TB) []byte { return hosttest.Build(t, guestDir) }, "/json", sample},
+		{"wat", func(t testing.TB) []byte { return file(t, "testdata/wat/bodies.wasm") }, "/", "x"},
+	} {
+		for _, way := range []struct {
+			name, yaml string
+			method     image.Method
+		}{
+			{"warm", "isolation: pooled", image.Scan}, {"scan", "name: a", image.Scan}, {"refault", "name: a", image.Refault},
+			{"copy", "name: a", image.Copy}, {"none", "name: a", image.None},
+		} {
+			b.Run(guest.name+"/"+way.name, func(b *testing.B) {
+				rt := newRuntime(b, fetch.Config{})
+				rt.UseImages(way.method)
+				p := loadBytes(b, rt, guest.wasm(b), way.yaml)
+				do := tell(b, p)
+				do(guest.path, []byte(guest.body))
+				b.ReportAllocs()
+				for b.Loop() {
+					do(guest.path, []byte(guest.body))
+				}
+			})
+		}
+	}
+}
+
+const sample = `{"name":"prices","items":[{"id":1,"tags":["a","b"],"price":12.5},{"id":2,"tags":[],"price":1e3},{"id":3,"tags":["c"],"price":0}],"ok":true,"note":null}`

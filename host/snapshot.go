@@ -1,0 +1,174 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/sortie-run/sortie/host/internal/guest"
+	"github.com/sortie-run/sortie/host/internal/image"
+)
+
+// snapshot is the state that every invocation of a plugin begins with: memories and globals of an instance that was initialised and
+// warmed up, and never served a request. See RATIONALE.md, "How does an invocation get a clean instance?".
+type snapshot struct {
+	images         []*image.Image
+	globals        []uint64
+	room           int           // bytes the guest was asked to make room for
+	roomy          bool          // whether it can
+	log            *guest.Log    // what it printed while it started
+	blocks         *guest.Blocks // of Extism's memory, that it had
+	streamsRequest bool          // what it asked for then
+	users          atomic.Int64
+}
+
+func (s *snapshot) hold() { s.users.Add(1) }
+
+func (s *snapshot) release() {
+	if s.users.Add(-1) == 0 {
+		for _, i := range s.images {
+			_ = i.Close()
+		}
+	}
+}
+
+// restore brings an instance back to its snapshot. After an error it must not be used again.
+func (p *prepared) restore() error {
+	if _, err := p.quota.Restore(); err != nil {
+		return err
+	}
+	for i, g := range p.globals() {
+		g.Set(p.from.globals[i])
+	}
+	return nil
+}
+
+// unfit is why no image is taken of a plugin's instances.
+type unfit struct{ why string }
+
+func (u *unfit) Error() string { return u.why }
+
+// snapshot starts an instance, warms it up and takes its state. The instance comes along, ready for an invocation. The error is an *unfit
+// where each invocation needs an instance of its own.
+func (p *Plugin) snapshot(ctx context.Context, room int) (*snapshot, *prepared, error) {
+	first, err := p.warmed(ctx, room)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer first.discard() // its memories aren't mappings of the image
+	s := &snapshot{room: room, roomy: first.exports(warmupExport), log: first.log, blocks: first.blocks, streamsRequest: first.streamsRequest}
+	s.images, err = first.quota.Images(p.rt.images)
+	if err != nil {
+		return nil, nil, &unfit{"the system can't hold a memory image: " + err.Error()}
+	}
+	s.hold()
+	for _, g := range first.globals() {
+		s.globals = append(s.globals, g.Get())
+	}
+	s.hold() // the next instance
+	next, err := p.instantiate(ctx, s)
+	if err != nil {
+		s.release()
+		return nil, nil, err
+	}
+	return s, next, nil
+}
+
+// warmed starts an instance and warms it up. If that leaves something behind which would run in every invocation, it is another one that is only
+// started.
+func (p *Plugin) warmed(ctx context.Context, room int) (*prepared, error) {
+	first, err := p.instantiate(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if why := p.warmUp(ctx, first, room); why == "" {
+		return first, nil
+	} else if ctx.Err() == nil {
+		p.rt.cfg.Log.Warn("the plugin's warm-up isn't used", "plugin", p.src.Name, "version", p.src.Version, "why", why)
+	}
+	first.discard()
+	if first, err = p.instantiate(ctx, nil); err != nil {
+		return nil, err
+	}
+	if why := p.settle(ctx, first); why != "" {
+		first.discard()
+		return nil, &unfit{why}
+	}
+	return first, nil
+}
+
+// warmupExport is the function an SDK may export for this. It is given the bytes to make room for, or settling; see ABI.md, "Warm-up".
+const (
+	warmupExport = "sortie_warmup"
+	settling     = 1<<32 - 1
+)
+
+// warmUp runs what there is to be run before the first invocation, with nothing to fetch from. It returns why its result is of no use.
+func (p *Plugin) warmUp(ctx context.Context, first *prepared, room int) (why string) {
+	if first.exports(warmupExport) {
+		end := p.ahead(ctx, first, nil, func(ctx context.Context, _ *guest.Call) ending {
+			return first.enter(ctx, warmupExport, uint64(room))
+		})
+		if end.err != nil || end.result != 0 {
+			return "its hook failed: " + p.failed(first, end)
+		}
+	}
+	if w := p.src.Manifest.Warmup; w != nil {
+		if p.what.raw && p.what.sleeps {
+			return "a raw plugin with a scheduler of its own can't tell whether anything still runs after it"
+		}
+		req := &guest.Request{Method: w.Method, Path: w.Path, Host: "warmup", Body: []byte(w.Body)}
+		end := p.ahead(ctx, first, req, first.run)
+		if end.err != nil {
+			return "the manifest's warmup request failed: " + p.failed(first, end)
+		}
+	}
+	return p.settle(ctx, first)
+}
+
+// settle waits until nothing runs in the guest any more. It returns what still does.
+func (p *Plugin) settle(ctx context.Context, first *prepared) (why string) {
+	if !first.exports(warmupExport) {
+		return ""
+	}
+	var idle bool
+	end := p.ahead(ctx, first, nil, func(ctx context.Context, c *guest.Call) ending {
+		c.Settling = true
+		end := first.enter(ctx, warmupExport, settling)
+		idle = !c.Busy
+		return end
+	})
+	switch {
+	case end.err != nil:
+		return "it doesn't come to rest: " + p.failed(first, end)
+	case end.result != 0:
+		return fmt.Sprintf("%d goroutines still run after it", end.result)
+	case !idle:
+		return "a timer still runs after it"
+	}
+	return ""
+}
+
+// ahead enters an instance before there is an invocation.
+func (p *Plugin) ahead(ctx context.Context, first *prepared, req *guest.Request, enter func(context.Context, *guest.Call) ending) ending {
+	ctx, call, done := p.startCall(ctx, first)
+	defer done()
+	if req == nil {
+		req = &guest.Request{Method: "GET", Path: "/"}
+	}
+	call.Request = *req
+	call.Handles.Init()
+	defer call.Handles.Close()
+	return enter(guest.Bind(ctx, call), call)
+}
+
+func (p *Plugin) failed(first *prepared, end ending) string {
+	switch {
+	case end.said != "":
+		return end.said
+	case end.err != nil:
+		return brief(end.err) + lastPrinted(first.log)
+	default:
+		return fmt.Sprintf("it returned %d", end.result)
+	}
+}
