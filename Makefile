@@ -7,7 +7,7 @@ GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism ser
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race bench-go bench overload bench-build clean
+.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload bench-build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 
 mutants: ## take guards out of the fetch engine one by one: tests must fail each time
 	SORTIE_MUTANTS=1 $(GO) test -timeout 30m -run TestMutants -v ./host/fetch
+
+soak: ## 200,000 invocations, after which nothing may be left (SOAK=n: so many)
+	SORTIE_SOAK=$(or $(SOAK),200000) $(GO) test -count=1 -timeout 30m -run '^TestSoak$$' -v ./host
 
 bench-go: ## the Go benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...

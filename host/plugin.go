@@ -127,7 +127,7 @@ func (p *Plugin) open(ctx context.Context) error {
 // stock decides where instances come from.
 func (p *Plugin) stock(ctx context.Context) error {
 	if p.src.Manifest.Isolation == manifest.IsolationPooled {
-		first, err := p.warmed(ctx, 0)
+		first, err := p.warmed(ctx, usualRoom)
 		if _, alive := errors.AsType[*unfit](err); alive { // as it will be after the first invocation
 			first, err = p.instantiate(ctx, nil)
 		}
@@ -142,7 +142,7 @@ func (p *Plugin) stock(ctx context.Context) error {
 		p.what.unfit = "images are turned off"
 	}
 	if p.what.unfit == "" {
-		from, first, err := p.snapshot(ctx, 0)
+		from, first, err := p.snapshot(ctx, usualRoom)
 		if err == nil {
 			p.streamsRequest = from.streamsRequest
 			p.supply = newPool(p, from, first)
@@ -202,6 +202,7 @@ func (p *Plugin) instantiate(ctx context.Context, from *snapshot) (*prepared, er
 		return p.copied(ctx, from)
 	}
 	q := memory.NewQuota(int64(limits.Memory))
+	q.Draw(p.rt.memory, 0)
 	made := &prepared{quota: q, log: guest.NewLog(int64(limits.Log)), blocks: &guest.Blocks{}}
 	ctx, init, done := p.startCall(ctx, made)
 	inst, err := p.module.instantiate(guest.Bind(ctx, init), q, true)
@@ -218,11 +219,17 @@ func (p *Plugin) instantiate(ctx context.Context, from *snapshot) (*prepared, er
 
 // copied makes an instance that is as a snapshot's was. None of the guest's code runs.
 func (p *Plugin) copied(ctx context.Context, from *snapshot) (*prepared, error) {
+	usual := from.usual.Load()
+	if full := p.rt.claim(usual); full != nil {
+		from.release()
+		return nil, full
+	}
 	q := memory.NewQuota(int64(p.src.Manifest.Limits.Memory), from.images...)
+	q.Draw(p.rt.memory, usual)
 	inst, err := p.module.instantiate(ctx, q, false)
 	made := &prepared{instance: inst, quota: q, log: from.log, blocks: from.blocks, from: from, streamsRequest: from.streamsRequest}
 	if err == nil {
-		err = made.restore()
+		_, err = made.restore()
 	}
 	if err != nil {
 		if inst != nil {

@@ -2,11 +2,14 @@ package host
 
 import (
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sortie-run/sortie/host/internal/guest"
+	"github.com/sortie-run/sortie/host/internal/image"
 	"github.com/sortie-run/sortie/host/internal/memory"
 )
 
@@ -59,6 +62,7 @@ type pool struct {
 	retakes sync.WaitGroup
 	ctx     context.Context // ends with close
 	stop    context.CancelFunc
+	unhook  func() // from the memory's pressure
 }
 
 func newPool(p *Plugin, from *snapshot, first *prepared) *pool {
@@ -68,6 +72,7 @@ func newPool(p *Plugin, from *snapshot, first *prepared) *pool {
 		l.idle = append(l.idle, first)
 		l.most = 1
 	}
+	l.unhook = p.rt.memory.OnPressure(l.drop)
 	return l
 }
 
@@ -101,7 +106,7 @@ func (l *pool) give(p *prepared, whole bool) {
 	if p.from != nil {
 		l.grew(p)
 	}
-	keep := whole && (p.from == nil || l.current(p.from) && p.restore() == nil)
+	keep := whole && (p.from == nil || l.current(p.from) && l.restore(p))
 	l.mu.Lock()
 	l.inUse--
 	if keep && !l.closed && p.from == l.from && l.inUse+len(l.idle) < max(l.most, l.before) {
@@ -112,6 +117,19 @@ func (l *pool) give(p *prepared, whole bool) {
 	if p != nil {
 		p.discard()
 	}
+}
+
+// restore brings an instance back to its snapshot, and takes note of what it has of its own by now: those pages stay.
+func (l *pool) restore(p *prepared) bool {
+	restored, err := p.restore()
+	if err != nil {
+		return false
+	}
+	if p.from.images[len(p.from.images)-1].Method() == image.Scan {
+		p.quota.Settle(restored + around)
+		p.from.usual.Store(restored + around)
+	}
+	return true
 }
 
 func (l *pool) current(s *snapshot) bool {
@@ -138,15 +156,21 @@ func (l *pool) trim() {
 	}
 }
 
-// drop discards everything idle.
-func (l *pool) drop() {
-	l.mu.Lock()
-	gone := l.idle
-	l.idle = nil
-	l.mu.Unlock()
-	for _, p := range gone {
+// drop discards idle instances, those used longest ago first, until so many bytes are given back, and tells how many were.
+func (l *pool) drop(bytes int64) (dropped int64) {
+	for dropped < bytes {
+		l.mu.Lock()
+		if len(l.idle) == 0 {
+			l.mu.Unlock()
+			break
+		}
+		p := l.idle[0]
+		l.idle = slices.Delete(l.idle, 0, 1)
+		l.mu.Unlock()
+		dropped += p.quota.Charged()
 		p.discard()
 	}
+	return dropped
 }
 
 func (l *pool) close() {
@@ -154,8 +178,9 @@ func (l *pool) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	l.unhook()
 	l.retakes.Wait()
-	l.drop()
+	l.drop(math.MaxInt64)
 	if l.from != nil {
 		l.from.release()
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync"
 )
@@ -16,14 +17,30 @@ type ready struct {
 	making sync.WaitGroup
 	mu     sync.Mutex // guards closed and the start of making
 	closed bool
-	busy   bool // an instance is being made in the background
+	unhook func() // from the memory's pressure
+	busy   bool   // an instance is being made in the background
 }
 
 func newReady(p *Plugin, first *prepared) *ready {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &ready{plugin: p, stock: make(chan *prepared, runtime.GOMAXPROCS(0)), ctx: ctx, stop: stop}
 	r.stock <- first
+	r.unhook = p.rt.memory.OnPressure(r.drop)
 	return r
+}
+
+// drop discards what was made ahead until so many bytes are given back, and tells how many were.
+func (r *ready) drop(bytes int64) (dropped int64) {
+	for dropped < bytes {
+		select {
+		case p := <-r.stock:
+			dropped += p.quota.Charged()
+			p.discard()
+		default:
+			return dropped
+		}
+	}
+	return dropped
 }
 
 // take returns an instance, made ahead if there is one.
@@ -95,13 +112,7 @@ func (r *ready) close() {
 	r.closed = true
 	r.mu.Unlock()
 	r.stop()
+	r.unhook()
 	r.making.Wait()
-	for {
-		select {
-		case p := <-r.stock:
-			p.discard()
-		default:
-			return
-		}
-	}
+	r.drop(math.MaxInt64)
 }

@@ -69,6 +69,12 @@ func (r *run) outcome(p *Plugin) (*Response, *Error) {
 	case end.err != nil && r.stopped != nil && stopped(end.err):
 		return nil, p.ended(r.stopped)
 	}
+	if r.quota.Short() {
+		p.rt.gate.noRoom()
+		err := NewError(CodeOverloaded, "the plugin needed more memory than the process had left (process.memory); try again later")
+		err.RetryAfter = time.Second
+		return nil, err
+	}
 	if asked, refused := r.quota.Refused(); refused {
 		return nil, NewError(CodeLimitMemory, "the plugin needed %d bytes of memory and failed without; limits.memory is %s",
 			asked, p.src.Manifest.Limits.Memory)

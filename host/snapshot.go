@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/sortie-run/sortie/host/internal/guest"
@@ -20,6 +21,7 @@ type snapshot struct {
 	blocks         *guest.Blocks // of Extism's memory, that it had
 	streamsRequest bool          // what it asked for then
 	users          atomic.Int64
+	usual          atomic.Int64 // bytes of its own that an instance has: what the last one had
 }
 
 func (s *snapshot) hold() { s.users.Add(1) }
@@ -33,15 +35,19 @@ func (s *snapshot) release() {
 }
 
 // restore brings an instance back to its snapshot. After an error it must not be used again.
-func (p *prepared) restore() error {
-	if _, err := p.quota.Restore(); err != nil {
-		return err
+func (p *prepared) restore() (restored int64, err error) {
+	n, err := p.quota.Restore()
+	if err != nil {
+		return 0, err
 	}
 	for i, g := range p.globals() {
 		g.Set(p.from.globals[i])
 	}
-	return nil
+	return int64(n), nil
 }
+
+// around is what an instance takes besides its own pages: the engine's part, tables, page tables.
+const around = 256 << 10
 
 // unfit is why no image is taken of a plugin's instances.
 type unfit struct{ why string }
@@ -61,6 +67,7 @@ func (p *Plugin) snapshot(ctx context.Context, room int) (*snapshot, *prepared, 
 	if err != nil {
 		return nil, nil, &unfit{"the system can't hold a memory image: " + err.Error()}
 	}
+	s.usual.Store(around)
 	s.hold()
 	for _, g := range first.globals() {
 		s.globals = append(s.globals, g.Get())
@@ -73,6 +80,10 @@ func (p *Plugin) snapshot(ctx context.Context, room int) (*snapshot, *prepared, 
 	}
 	return s, next, nil
 }
+
+// usualRoom is what a guest is asked to make room for at first: as much as Go's heap has before its collector begins to work. It costs nothing,
+// since what is empty isn't kept in an image.
+const usualRoom = 4 << 20
 
 // warmed starts an instance and warms it up. If that leaves something behind which would run in every invocation, it is another one that is only
 // started.
@@ -106,6 +117,7 @@ const (
 // warmUp runs what there is to be run before the first invocation, with nothing to fetch from. It returns why its result is of no use.
 func (p *Plugin) warmUp(ctx context.Context, first *prepared, room int) (why string) {
 	if first.exports(warmupExport) {
+		room = min(room, int(first.quota.Free()/2))
 		end := p.ahead(ctx, first, nil, func(ctx context.Context, _ *guest.Call) ending {
 			return first.enter(ctx, warmupExport, uint64(room))
 		})
@@ -117,7 +129,8 @@ func (p *Plugin) warmUp(ctx context.Context, first *prepared, room int) (why str
 		if p.what.raw && p.what.sleeps {
 			return "a raw plugin with a scheduler of its own can't tell whether anything still runs after it"
 		}
-		req := &guest.Request{Method: w.Method, Path: w.Path, Host: "warmup", Body: []byte(w.Body)}
+		path, query, _ := strings.Cut(w.Path, "?")
+		req := &guest.Request{Method: w.Method, Path: path, RawQuery: query, Host: "warmup", Body: []byte(w.Body)}
 		end := p.ahead(ctx, first, req, first.run)
 		if end.err != nil {
 			return "the manifest's warmup request failed: " + p.failed(first, end)

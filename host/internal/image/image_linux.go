@@ -103,7 +103,7 @@ func (i *Image) scan(memory []byte) (restored int, err error) {
 func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
 
 // region is struct page_region, and scanArg struct pm_scan_arg of include/uapi/linux/fs.h.
-type region struct{ start, end, categories uint64 }
+type region struct{ start, end, _ uint64 }
 
 type scanArg struct {
 	size, flags, start, end, walkEnd, vec, vecLen, maxPages             uint64

@@ -56,12 +56,12 @@ func TestRestoreBringsBackEveryByte(t *testing.T) {
 			}
 			mem[size] = 7
 			for round := range 100 {
-				switch {
-				case round == 50: // more regions than one call tells
+				switch round {
+				case 50: // more regions than one call tells
 					for at := 0; at < size; at += 2 * os.Getpagesize() {
 						mem[at]++
 					}
-				case round == 51:
+				case 51:
 					for i := range mem[:size] {
 						mem[i] = 1
 					}

@@ -26,7 +26,40 @@ type Quota struct {
 	all     []*linear
 	images  []*image.Image
 	err     error // why an image isn't in its place
+	budget  Budget
+	charged int64 // what is taken of the budget
+	short   bool  // whether that is why growth was refused
 }
+
+// Budget is what all instances of a process share.
+type Budget interface {
+	Take(n int64) bool // false: there aren't so many bytes
+	Charge(n int64)    // whether there are or not
+	Release(n int64)
+}
+
+// Draw has the memories taken from a budget from now on, of which charged bytes have been taken for them: in full, but those that begin as an
+// image for no more than that.
+func (q *Quota) Draw(b Budget, charged int64) { q.budget, q.charged = b, charged }
+
+// Settle makes it that many bytes that are taken of the budget.
+func (q *Quota) Settle(n int64) {
+	if q.budget == nil {
+		return
+	}
+	if n > q.charged {
+		q.budget.Charge(n - q.charged)
+	} else {
+		q.budget.Release(q.charged - n)
+	}
+	q.charged = n
+}
+
+// Charged is what is taken of the budget.
+func (q *Quota) Charged() int64 { return q.charged }
+
+// Short tells whether growth was refused for the budget's sake.
+func (q *Quota) Short() bool { return q.short }
 
 // NewQuota returns a quota of limit bytes. The first memories allocated begin as the images, one each.
 func NewQuota(limit int64, images ...*image.Image) *Quota {
@@ -51,10 +84,11 @@ func (q *Quota) Release() {
 		l.Free()
 	}
 	q.all = nil
+	q.Settle(0)
 }
 
 // Begin starts counting anew, for the next invocation: the peak, and what was refused.
-func (q *Quota) Begin() { q.peak, q.refused = q.used, 0 }
+func (q *Quota) Begin() { q.peak, q.refused, q.short = q.used, 0, false }
 
 // Used returns the bytes in use by all memories of the instance.
 func (q *Quota) Used() int64 { return int64(q.used) }
@@ -151,6 +185,10 @@ func (l *linear) Reallocate(size uint64) []byte {
 		q.refused = used
 		return nil
 	}
+	if !q.pay(l, size, first) {
+		q.refused, q.short = used, true
+		return nil
+	}
 	if first {
 		l.begin(size)
 	}
@@ -158,6 +196,24 @@ func (l *linear) Reallocate(size uint64) []byte {
 	q.peak = max(q.peak, used)
 	l.bytes = l.whole[:size]
 	return l.bytes
+}
+
+// pay takes from the budget what a memory grows by.
+func (q *Quota) pay(l *linear, size uint64, first bool) bool {
+	more := int64(size) - int64(len(l.bytes))
+	if l.image != nil {
+		more = int64(size) - int64(max(len(l.bytes), l.image.Size()))
+	}
+	switch {
+	case q.budget == nil || more <= 0:
+		return true
+	case first:
+		q.budget.Charge(more)
+	case !q.budget.Take(more):
+		return false
+	}
+	q.charged += more
+	return true
 }
 
 // begin reserves the address space, and lays the image into it.

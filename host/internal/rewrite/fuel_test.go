@@ -223,3 +223,27 @@ func TestTrapNamesWithFuel(t *testing.T) {
 		at += next
 	}
 }
+
+// TestUnfueled holds that a module which is just within the bounds is rewritten without fuel, and not refused.
+func TestUnfueled(t *testing.T) {
+	t.Parallel()
+	for _, x := range bombs {
+		if x.name != "loop" {
+			continue
+		}
+		wasm := x.module(x.most(), 1)
+		m, err := Parse(wasm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := full
+		o.Redirect, o.TableEntries = asIs, MaxTableEntries
+		out := m.Rewrite(o)
+		if !strings.Contains(out.Unfueled, "with fuel, ") || !out.Detached || len(out.Globals) != 1 || out.Hook == "" {
+			t.Errorf("unfueled: %q, detached: %v, globals: %q", out.Unfueled, out.Detached, out.Globals)
+		}
+		if again, err := Parse(out.Wasm); err != nil || len(again.Imports) != 0 {
+			t.Error("the module isn't what it was", err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"context"
 	"errors"
 	"testing"
 )
@@ -9,6 +10,10 @@ func FuzzParse(f *testing.F) {
 	f.Add(module(types, imports, memory, exports))
 	f.Add(module([]byte{0, 4, 'n', 'a', 'm', 'e'}, types))
 	f.Add(module(types, []byte{4, 2, 0x70, 0, 1, 0x6f, 1, 2, 3}, names("\x00\x01m", "\x01\x01\x00\x01f")))
+	for _, seed := range []string{"", "\x03", "\x05 some statements \xff\xfe\xfd"} {
+		f.Add((&generator{bytes: []byte(seed)}).program())
+	}
+	f.Add(endless((&body{}).op(0, 0x03, 0x40, 0x0c, 0).end().end(), (&body{}).op(0).end()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Parse(data)
 		if err != nil {
@@ -33,7 +38,34 @@ func FuzzParse(f *testing.F) {
 		if most > MaxTableEntries {
 			t.Fatalf("the tables can grow to %d entries", most)
 		}
+		o := full
+		o.Redirect, o.TableEntries = asIs, MaxTableEntries
+		out := m.Rewrite(o)
+		if m.importedFunctions+len(m.leaves) != len(m.functions) { // functions without code stay without: wazero refuses them
+			return
+		}
+		if again, err = Parse(out.Wasm); err != nil {
+			t.Fatalf("with everything, it doesn't parse: %v", err)
+		}
+		for _, name := range append(out.Globals, out.Start, out.Hook) {
+			if kind := again.kind(name); name != "" && kind == "" {
+				t.Fatalf("no export %q", name)
+			}
+		}
+		if len(data) < 1000 && compiles(context.Background(), data) && !compiles(context.Background(), out.Wasm) {
+			t.Fatal(errRewritten)
+		}
 	})
+}
+
+// kind is an export's; "": there is none.
+func (m *Module) kind(name string) string {
+	for _, e := range m.Exports {
+		if e.Name == name {
+			return e.Kind.String()
+		}
+	}
+	return ""
 }
 
 // FuzzCode checks that the decoder never panics, and that it can read what wazero compiles.

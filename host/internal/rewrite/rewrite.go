@@ -6,7 +6,8 @@
 //
 //	m, err := rewrite.Parse(wasm)
 //	m.Imports            // what it asks for
-//	out := m.Rewrite(rewrite.Options{…})  // the same module with other import module names, bounded tables and short names
+//	out := m.Rewrite(rewrite.Options{…})  // the same module with other import module names, bounded tables and short names; with fuel, and
+//	                                      // with what the host needs to bring an instance back to where it was
 package rewrite
 
 import (

@@ -15,8 +15,8 @@ type Options struct {
 	Fuel Fuel
 }
 
-// Fuel names a function () -> () to be imported, and says how much fuel a guest has between two calls of it. A unit is some ten
-// nanoseconds: that of a small loop or call, or of 64 bytes of code. Where the host doesn't return from the function, the guest ends there.
+// Fuel names a function () -> () to be imported, and says how much fuel a guest has between two calls of it. A unit is a round of a small loop, or
+// 64 bytes of code: two to four nanoseconds, whatever a guest does. Where the host doesn't return from the function, the guest ends there.
 type Fuel struct {
 	Module, Name string
 	Interval     int
@@ -103,7 +103,7 @@ func (w *writer) write() {
 	if w.bodies[sectionTable] != nil {
 		w.bodies[sectionTable] = m.capped(w.o.TableEntries)
 	}
-	if w.o.Detach && (w.bodies[sectionStart] == nil || w.o.Expose != "") {
+	if w.o.Detach && w.starts() {
 		w.detach()
 	}
 	if !w.out.Detached {
@@ -129,6 +129,17 @@ func (w *writer) write() {
 		out = appendName(append(out, sectionCustom), w.names)
 	}
 	w.out.Wasm = out
+}
+
+// starts tells whether the start function, if there is one, can be called by the host in place of wazero.
+func (w *writer) starts() bool {
+	start, m := w.bodies[sectionStart], w.m
+	if start == nil {
+		return true
+	}
+	index := (&reader{data: start}).u32()
+	return w.o.Expose != "" && index < uint64(len(m.functions)) && int(m.functions[index]) < len(m.types) &&
+		m.types[m.functions[index]] == signature{}
 }
 
 // add adds elements to a section that is a vector.

@@ -5,20 +5,20 @@ import "runtime"
 // Warmups are the functions to run before the host saves the memory.
 var Warmups []func()
 
-// Warm runs them, and makes room bytes of room on the heap, so that invocations which need as much don't have to grow the memory. Below 0 it
+// Warm runs them, and makes so many bytes of room on the heap, so that invocations which need as much don't have to grow the memory. Below 0 it
 // does neither, but comes to rest, and returns how many goroutines of the plugin still wait for something.
 func Warm(room int32) int32 {
 	if room < 0 {
 		return settle()
 	}
-	if room > 0 {
-		runtime.KeepAlive(make([]byte, room))
-	}
 	for _, f := range Warmups {
 		f()
 	}
 	Warmups = nil
+	runtime.KeepAlive(make([]byte, room))
 	startPump()
+	// What is garbage now would be in every invocation's way, and have each of them collect it.
+	runtime.GC()
 	return 0
 }
 
