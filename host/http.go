@@ -116,7 +116,7 @@ func (m *httpModule) instantiate(ctx context.Context, q *memory.Quota, initialis
 	if err != nil {
 		return nil, err
 	}
-	i := &httpInstance{mod: mod, entry: mod.ExportedFunction(m.entry), mutable: globals(mod, m.rewritten.Globals)}
+	i := &httpInstance{mod: mod, entry: m.entry, mutable: globals(mod, m.rewritten.Globals)}
 	if initialise {
 		err = m.initialise(ctx, mod, "_initialize")
 	} else {
@@ -131,13 +131,14 @@ func (m *httpModule) instantiate(ctx context.Context, q *memory.Quota, initialis
 
 type httpInstance struct {
 	mod     api.Module
-	entry   api.Function
+	entry   string
 	mutable []api.MutableGlobal
 }
 
 func (i *httpInstance) run(ctx context.Context, _ *guest.Call) ending {
 	var stack [1]uint64
-	err := i.entry.CallWithStack(ctx, stack[:])
+	// A function object keeps its native stack, however large it has grown: so a new one each time.
+	err := i.mod.ExportedFunction(i.entry).CallWithStack(ctx, stack[:])
 	return ending{result: uint32(stack[0]), err: err}
 }
 

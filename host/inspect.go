@@ -122,7 +122,7 @@ func fits(mod *rewrite.Module, m *manifest.Manifest) error {
 func exported(mod *rewrite.Module) string {
 	var names []string
 	for _, e := range mod.Exports {
-		if e.Kind == rewrite.Func && len(names) < 10 {
+		if e.Kind == rewrite.Func && e.Name != warmupExport && len(names) < 10 {
 			names = append(names, quoted(e.Name))
 		}
 	}

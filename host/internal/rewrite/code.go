@@ -49,14 +49,6 @@ type function struct {
 	extra   int // what instructions cost besides their bytes when they are executed
 }
 
-// leaf is what the function costs if it needs no check; see fuel.go.
-func (f *function) leaf() uint16 {
-	if cost := f.bytes + f.locals + f.extra; !f.calls && f.work.loops == 0 && cost <= smallLeaf {
-		return uint16(cost)
-	}
-	return 0
-}
-
 // frame is an open block.
 type frame struct {
 	id      uint32 // no other frame of the function has it
@@ -165,16 +157,6 @@ func (f *function) instruction() {
 		f.names(op, f.r.u32())
 	default:
 		f.r.skip(i.immediate)
-	}
-}
-
-// names refuses a global or function that the module doesn't have: once it has been rewritten, it would be one that the rewrite adds.
-func (f *function) names(op byte, index uint64) {
-	switch {
-	case (op == opGlobalGet || op == opGlobalSet) && index >= uint64(f.m.globals):
-		f.r.fail(fmt.Errorf("a use of global %d, where there are %d", index, f.m.globals))
-	case op == opRefFunc && index >= uint64(len(f.m.functions)):
-		f.r.fail(fmt.Errorf("a use of function %d, where there are %d", index, len(f.m.functions)))
 	}
 }
 

@@ -164,6 +164,14 @@ var lengthy = [256]bool{
 // throwCost is what an exception costs: wazero leaves to Go, and looks for who catches it.
 const throwCost = 4096
 
+// leaf is what the function costs if it needs no check; see fuel.go.
+func (f *function) leaf() uint16 {
+	if cost := f.bytes + f.locals + f.extra; !f.calls && f.work.loops == 0 && cost <= smallLeaf {
+		return uint16(cost)
+	}
+	return 0
+}
+
 // hostCall is what calling an imported function costs; what it does there is the host's to count.
 const hostCall = 512
 

@@ -1,6 +1,9 @@
 package rewrite
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // nowhere is an index that no module has. It stands for one that the module didn't have before: what wazero would have refused must not
 // name what the rewrite adds.
@@ -15,6 +18,16 @@ func (m *Module) shifted(index uint64) uint64 {
 		return index + 1
 	default:
 		return nowhere
+	}
+}
+
+// names refuses a global or function that the module doesn't have: once it has been rewritten, it would be one that the rewrite adds.
+func (f *function) names(op byte, index uint64) {
+	switch {
+	case (op == opGlobalGet || op == opGlobalSet) && index >= uint64(f.m.globals):
+		f.r.fail(fmt.Errorf("a use of global %d, where there are %d", index, f.m.globals))
+	case op == opRefFunc && index >= uint64(len(f.m.functions)):
+		f.r.fail(fmt.Errorf("a use of function %d, where there are %d", index, len(f.m.functions)))
 	}
 }
 

@@ -28,6 +28,9 @@ func (e *EntryError) Error() string {
 // initialize is the reactor's own export: the host calls it before the entry.
 const initialize = "_initialize"
 
+// warmup is the SDK's: the host calls it before the first invocation.
+const warmup = "sortie_warmup"
+
 // checkEntry tells whether the module in file exports the function.
 func checkEntry(file, entry string) error {
 	if entry == "" {
@@ -47,7 +50,7 @@ func checkEntry(file, entry string) error {
 	if slices.Contains(exports, entry) {
 		return nil
 	}
-	exports = slices.DeleteFunc(exports, func(name string) bool { return name == initialize })
+	exports = slices.DeleteFunc(exports, func(name string) bool { return name == initialize || name == warmup })
 	return &EntryError{Entry: entry, Exports: exports}
 }
 
