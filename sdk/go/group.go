@@ -105,6 +105,10 @@ func run(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts [
 	}
 	done := ctx.Done()
 	for len(g.order) < len(g.results) {
+		if len(g.settled) > 0 { // what is here already needs no select
+			g.settle(ctx, <-g.settled)
+			continue
+		}
 		select {
 		case i, ok := <-g.settled:
 			if !ok {

@@ -143,6 +143,10 @@ func (g *generator) closed(ctx context.Context, callers int, long time.Duration)
 			for i := 0; time.Since(begun) < long && ctx.Err() == nil; i++ {
 				sent := time.Now()
 				err := send(ctx, g.client, g.request, g.base, g.upstream, fmt.Sprintf("%d-%d", caller, i))
+				if outcomeOf(err) == shed { // that many callers are an overload, which is an answer
+					time.Sleep(10 * time.Millisecond)
+					continue
+				}
 				mu.Lock()
 				if err == nil {
 					latencies = append(latencies, milliseconds(time.Since(sent)))

@@ -28,6 +28,9 @@ const Unknown = maxVarint
 //
 //go:noinline
 func AppendVarint(b []byte, v uint64) []byte {
+	if v < 1<<6 { // nearly all
+		return append(b, byte(v))
+	}
 	v = min(v, maxVarint)
 	last, form := 0, byte(0) // the first byte's upper bits; a loop is less code in every plugin than four appends
 	for v >= 1<<(8<<last-2) {
@@ -252,6 +255,10 @@ func (r *reader) varint() uint64 {
 	if r.rest == "" {
 		r.fail()
 		return 0
+	}
+	if c := r.rest[0]; c < 1<<6 { // nearly all
+		r.rest = r.rest[1:]
+		return uint64(c)
 	}
 	n := 1 << (r.rest[0] >> 6)
 	if len(r.rest) < n {
