@@ -122,7 +122,7 @@ type Process struct {
 	Fetches int `yaml:"fetches" json:"fetches"`
 	// Fetches in flight at once to one origin.
 	PerOrigin int `yaml:"per_origin" json:"per_origin"`
-	// What the bodies of requests, answers and deploys under way may take together; one more is answered with `overloaded`.
+	// What guests, and the bodies of requests, answers and deploys under way may take together; one more is answered with `overloaded`.
 	Memory Bytes `yaml:"memory" json:"memory"`
 	// How long running invocations have to finish at shutdown.
 	Drain Duration `yaml:"drain" json:"drain"`

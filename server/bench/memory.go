@@ -147,7 +147,12 @@ func callAll(ctx context.Context, client *http.Client, t, upstream *target, n in
 	a := &calls{}
 	for i := range n {
 		a.Go(func() {
-			if err := send(ctx, client, request, t.base, upstream.root, strconv.Itoa(i)); err != nil {
+			err := send(ctx, client, request, t.base, upstream.root, strconv.Itoa(i))
+			for outcomeOf(err) == shed && ctx.Err() == nil { // so many at once are an overload: those refused come again until they are in
+				time.Sleep(50 * time.Millisecond)
+				err = send(ctx, client, request, t.base, upstream.root, strconv.Itoa(i))
+			}
+			if err != nil {
 				a.mu.Lock()
 				defer a.mu.Unlock()
 				if a.err == nil {
