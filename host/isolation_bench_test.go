@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/sortie-run/sortie/host/fetch"
@@ -30,7 +31,8 @@ func BenchmarkIsolation(b *testing.B) {
 			b.Run(guest.name+"/"+way.name, func(b *testing.B) {
 				rt := newRuntime(b, fetch.Config{})
 				rt.UseImages(way.method)
-				p := loadBytes(b, rt, guest.wasm(b), way.yaml)
+				// As a plugin that cares says it: what its first request would set up is in the image.
+				p := loadBytes(b, rt, guest.wasm(b), fmt.Sprintf("%s\nwarmup: {method: POST, path: %s, body: %q}", way.yaml, guest.path, guest.body))
 				do := tell(b, p)
 				do(guest.path, []byte(guest.body))
 				b.ReportAllocs()
