@@ -153,6 +153,23 @@ func TestCPULimitCoversTheStart(t *testing.T) {
 	}
 }
 
+// An endless loop is ended soon after its limit, counted in the guest's CPU time.
+func TestCPULimitIsClose(t *testing.T) {
+	t.Parallel()
+	p := load(t, newRuntime(t, fetch.Config{}), guestDir, "limits: {cpu: 50ms}")
+	for range 5 {
+		_, report, err := try(p, "", "/loop")
+		if e, ok := errors.AsType[*host.Error](err); !ok || e.Code != "limit_cpu" {
+			t.Fatalf("%v", err)
+		}
+		for _, b := range report.Budget {
+			if b.Name == "limits.cpu" && (b.Used < 50 || b.Used > 150) {
+				t.Errorf("%d ms of CPU time", b.Used)
+			}
+		}
+	}
+}
+
 // Waiting is not computing: the CPU limit is far below the time waited.
 func TestCPULimitExcludesWaiting(t *testing.T) {
 	t.Parallel()
