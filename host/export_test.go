@@ -11,9 +11,6 @@ func (r *Runtime) Unstrained() { r.gate.stop() }
 // Unfit is why instances of the plugin aren't made from an image; "": they are.
 func (p *Plugin) Unfit() string { return p.what.unfit }
 
-// Unfueled is why the plugin has no fuel; "": it has.
-func (p *Plugin) Unfueled() string { return p.what.unfueled }
-
 // Idle is how many instances wait.
 func (p *Plugin) Idle() int {
 	l, ok := p.supply.(*pool)

@@ -6,8 +6,8 @@
 //	response, report, err := plugin.Invoke(ctx, &host.Request{Method: "GET", Path: "/"})
 //
 // A [Runtime] is the process: compiled code, the number of invocations at once, the fetch engine. A [Plugin] is one version of one
-// plugin, with its policy and a connection pool of its own. An invocation gets a clean instance, made ahead and discarded after;
-// it runs under the manifest's limits, which the host enforces, and ends with a [Report] whatever happens.
+// plugin, with its policy and a connection pool of its own. An invocation gets a clean instance, as one was that had been
+// started and warmed up; it runs under the manifest's limits, which the host enforces, and ends with a [Report] whatever happens.
 //
 // Two kinds of plugins are told apart by what they import: HTTP plugins speak the ABI of ABI.md, raw plugins that of Extism. What
 // fails is an [*Error] with one of the contract's codes; a plugin can't make the host panic, and what it fetches, prints or allocates

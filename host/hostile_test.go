@@ -119,14 +119,17 @@ func TestStoppedGuestsGiveMemoryBack(t *testing.T) {
 func TestCorruptedExtismKernel(t *testing.T) {
 	t.Parallel()
 	rt := newRuntime(t, fetch.Config{})
-	for _, entry := range []string{"config", "variable", "set", "fetch"} {
+	for _, entry := range []string{"config", "variable", "set", "fetch", "stale"} {
 		t.Run(entry, func(t *testing.T) {
 			t.Parallel()
 			p := load(t, rt, "testdata/kernel", "entry: "+entry+"\nconfig: {a: b}\nlimits: {wall: 2s, cpu: 500ms}")
 			done := make(chan error, 1)
 			go func() { _, _, err := try(p, "", "/"); done <- err }()
 			select {
-			case <-done: // with whatever outcome
+			case err := <-done:
+				if e, ok := errors.AsType[*host.Error](err); !ok || e.Code != "plugin_error" || !strings.Contains(e.Detail, "outside of the blocks") {
+					t.Error(err)
+				}
 			case <-time.After(30 * time.Second):
 				t.Fatal("it can't be stopped")
 			}

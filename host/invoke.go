@@ -172,10 +172,7 @@ func (p *Plugin) notStarted(ctx context.Context, life *life, err error) *Error {
 // newCall readies the state of one invocation.
 func (p *Plugin) newCall(ctx context.Context, req *Request, ready *prepared) *guest.Call {
 	m := p.src.Manifest
-	log, blocks := ready.log.Clone(), ready.blocks
-	if ready.from != nil { // others begin with the same
-		blocks = blocks.Clone()
-	}
+	log := ready.log.Clone()
 	c := &guest.Call{
 		Session: p.client.Session(ctx),
 		Request: guest.Request{
@@ -186,7 +183,7 @@ func (p *Plugin) newCall(ctx context.Context, req *Request, ready *prepared) *gu
 		Limits: guest.Limits{
 			Output: int64(m.Limits.Output), RequestBytes: int64(m.Fetch.Limits.RequestBytes), Held: int64(m.Limits.Memory),
 		},
-		Config: p.config, Log: log, Blocks: blocks, Memory: ready.quota.Last,
+		Config: p.config, Log: log, Memory: ready.quota.Last,
 	}
 	c.Handles.Init()
 	c.Start(ctx)

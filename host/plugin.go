@@ -203,7 +203,7 @@ func (p *Plugin) instantiate(ctx context.Context, from *snapshot) (*prepared, er
 	}
 	q := memory.NewQuota(int64(limits.Memory))
 	q.Draw(p.rt.memory, 0)
-	made := &prepared{quota: q, log: guest.NewLog(int64(limits.Log)), blocks: &guest.Blocks{}}
+	made := &prepared{quota: q, log: guest.NewLog(int64(limits.Log))}
 	ctx, init, done := p.startCall(ctx, made)
 	inst, err := p.module.instantiate(guest.Bind(ctx, init), q, true)
 	done()
@@ -227,7 +227,7 @@ func (p *Plugin) copied(ctx context.Context, from *snapshot) (*prepared, error) 
 	q := memory.NewQuota(int64(p.src.Manifest.Limits.Memory), from.images...)
 	q.Draw(p.rt.memory, usual)
 	inst, err := p.module.instantiate(ctx, q, false)
-	made := &prepared{instance: inst, quota: q, log: from.log, blocks: from.blocks, from: from, streamsRequest: from.streamsRequest}
+	made := &prepared{instance: inst, quota: q, log: from.log, from: from, streamsRequest: from.streamsRequest}
 	if err == nil {
 		_, err = made.restore()
 	}
@@ -247,7 +247,7 @@ func (p *Plugin) startCall(ctx context.Context, made *prepared) (context.Context
 	limits := p.src.Manifest.Limits
 	ctx, cancel := context.WithTimeout(ctx, min(initLimit, time.Duration(limits.Wall)))
 	c := &guest.Call{
-		Config: p.config, Log: made.log, Blocks: made.blocks, Memory: made.quota.Last, Describe: describe,
+		Config: p.config, Log: made.log, Memory: made.quota.Last, Describe: describe,
 		Limits: guest.Limits{Output: int64(limits.Output), RequestBytes: int64(p.src.Manifest.Fetch.Limits.RequestBytes), Held: int64(limits.Memory)},
 	}
 	var begun *streamed

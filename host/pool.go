@@ -16,10 +16,9 @@ import (
 // prepared is an instance that waits for an invocation.
 type prepared struct {
 	instance
-	quota  *memory.Quota
-	log    *guest.Log    // what it printed while it started
-	blocks *guest.Blocks // of Extism's memory, that it has
-	from   *snapshot     // what it is brought back to; nil: it is used once, or keeps its state
+	quota *memory.Quota
+	log   *guest.Log // what it printed while it started
+	from  *snapshot  // what it is brought back to; nil: it is used once, or keeps its state
 
 	streamsRequest bool // what it asked for then
 }
@@ -67,11 +66,7 @@ type pool struct {
 
 func newPool(p *Plugin, from *snapshot, first *prepared) *pool {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &pool{plugin: p, from: from, ctx: ctx, stop: stop}
-	if first != nil {
-		l.idle = append(l.idle, first)
-		l.most = 1
-	}
+	l := &pool{plugin: p, from: from, idle: []*prepared{first}, most: 1, ctx: ctx, stop: stop}
 	l.unhook = p.rt.memory.OnPressure(l.drop)
 	return l
 }

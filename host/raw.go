@@ -131,6 +131,7 @@ func (m *rawModule) ready(ctx context.Context, i *rawInstance, initialise bool) 
 	}
 	// Extism initialises Haskell's runtime itself; the others only together with its own WASI.
 	if name := initialiser(i.plugin); name != "" {
+		guest.From(ctx).Blocks = guest.Blocks{} // a start function's
 		_, _, err := i.plugin.CallWithContext(ctx, name, nil)
 		return err
 	}

@@ -44,7 +44,7 @@ func (p *Plugin) run(ctx context.Context, req *Request, ready *prepared, life *l
 	ready.quota.Begin()
 	start := time.Now()
 	stop := p.meter(r.call, func() { life.cut(errCPU) })
-	defer r.call.Stop()
+	defer stop()
 	r.end = ready.run(guest.Bind(ctx, r.call), r.call)
 	r.cpu = stop()
 	r.stopped = context.Cause(ctx) // a guest may well exit by itself with wazero's code for a stopped one

@@ -15,11 +15,10 @@ import (
 type snapshot struct {
 	images         []*image.Image
 	globals        []uint64
-	room           int           // bytes the guest was asked to make room for
-	roomy          bool          // whether it can
-	log            *guest.Log    // what it printed while it started
-	blocks         *guest.Blocks // of Extism's memory, that it had
-	streamsRequest bool          // what it asked for then
+	room           int        // bytes the guest was asked to make room for
+	roomy          bool       // whether it can
+	log            *guest.Log // what it printed while it started
+	streamsRequest bool       // what it asked for then
 	users          atomic.Int64
 	usual          atomic.Int64 // bytes of its own that an instance has: what the last one had
 }
@@ -62,7 +61,7 @@ func (p *Plugin) snapshot(ctx context.Context, room int) (*snapshot, *prepared, 
 		return nil, nil, err
 	}
 	defer first.discard() // its memories aren't mappings of the image
-	s := &snapshot{room: room, roomy: first.exports(warmupExport), log: first.log, blocks: first.blocks, streamsRequest: first.streamsRequest}
+	s := &snapshot{room: room, roomy: first.exports(warmupExport), log: first.log, streamsRequest: first.streamsRequest}
 	s.images, err = first.quota.Images(p.rt.images)
 	if err != nil {
 		return nil, nil, &unfit{"the system can't hold a memory image: " + err.Error()}
@@ -122,7 +121,7 @@ func (p *Plugin) warmUp(ctx context.Context, first *prepared, room int) (why str
 			return first.enter(ctx, warmupExport, uint64(room))
 		})
 		if end.err != nil || end.result != 0 {
-			return "its hook failed: " + p.failed(first, end)
+			return "its hook failed: " + failing(first, end)
 		}
 	}
 	if w := p.src.Manifest.Warmup; w != nil {
@@ -133,7 +132,7 @@ func (p *Plugin) warmUp(ctx context.Context, first *prepared, room int) (why str
 		req := &guest.Request{Method: w.Method, Path: path, RawQuery: query, Host: "warmup", Body: []byte(w.Body)}
 		end := p.ahead(ctx, first, req, first.run)
 		if end.err != nil {
-			return "the manifest's warmup request failed: " + p.failed(first, end)
+			return "the manifest's warmup request failed: " + failing(first, end)
 		}
 	}
 	return p.settle(ctx, first)
@@ -153,7 +152,7 @@ func (p *Plugin) settle(ctx context.Context, first *prepared) (why string) {
 	})
 	switch {
 	case end.err != nil:
-		return "it doesn't come to rest: " + p.failed(first, end)
+		return "it doesn't come to rest: " + failing(first, end)
 	case end.result != 0:
 		return fmt.Sprintf("%d goroutines still run after it", end.result)
 	case !idle:
@@ -175,7 +174,7 @@ func (p *Plugin) ahead(ctx context.Context, first *prepared, req *guest.Request,
 	return enter(guest.Bind(ctx, call), call)
 }
 
-func (p *Plugin) failed(first *prepared, end ending) string {
+func failing(first *prepared, end ending) string {
 	switch {
 	case end.said != "":
 		return end.said

@@ -16,9 +16,6 @@ type block struct{ offset, length uint64 }
 // maxBlocks bounds them: each costs the host some bytes, and the kernel a step of every search.
 const maxBlocks = 1 << 16
 
-// Clone returns the same blocks, for another instance that has the same memory.
-func (b *Blocks) Clone() *Blocks { return &Blocks{all: slices.Clone(b.all)} }
-
 // Room tells whether there may be one more.
 func (b *Blocks) Room() bool { return len(b.all) < maxBlocks }
 

@@ -111,8 +111,8 @@ type Call struct {
 	// Settling is set while the guest is to come to rest before its memory is saved; Busy says that a timer of it still runs then.
 	Settling, Busy bool
 
-	// Blocks are those of Extism's memory that the guest may write to. They are the instance's.
-	Blocks *Blocks
+	// Blocks are those of Extism's memory that the guest may write to. The SDK takes all back whenever it enters a guest.
+	Blocks Blocks
 
 	// Vars are Extism's variables, and VarBytes what they take.
 	Vars     map[string][]byte

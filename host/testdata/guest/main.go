@@ -47,8 +47,14 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		return transcode(req.Body)
 	case "/random":
 		return randoms()
-	case "/alive":
-		return sortie.Text(strconv.Itoa(runtime.NumGoroutine())), nil
+	case "/leave": // something that runs on
+		calls++
+		time.AfterFunc(time.Hour, func() { calls++ })
+		return sortie.Text("left"), nil
+	case "/leave-goroutine":
+		calls++
+		go func() { <-wait }()
+		return sortie.Text("left"), nil
 	case "/state":
 		calls++
 		return sortie.Text(strconv.Itoa(calls)), nil

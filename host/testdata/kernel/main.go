@@ -33,6 +33,18 @@ func corrupted() uint64 {
 	return name
 }
 
+// early is a block from before the first call, which takes it back.
+var early = alloc(512)
+
+//go:wasmexport stale
+func stale() int32 {
+	for i := range uint64(64) {
+		storeU64(early+8*i, 0x8_FFFFFFF4)
+	}
+	configGet(alloc(8))
+	return 0
+}
+
 //go:wasmexport config
 func config() int32 { configGet(corrupted()); return 0 }
 
