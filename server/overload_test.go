@@ -68,13 +68,18 @@ func TestRealOverload(t *testing.T) {
 	s.deployed("loops", "limits: {wall: 2s, cpu: 10s}", string(loops), "")
 	looping := make(chan string, 1)
 	go func() {
-		response, err := s.client().RoundTrip(mustRequest(t, s.url+"/p/loops"))
-		if err != nil {
-			looping <- err.Error()
-			return
+		for { // the other may have the only place when it comes
+			response, err := s.client().RoundTrip(mustRequest(t, s.url+"/p/loops"))
+			if err != nil {
+				looping <- err.Error()
+				return
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != 503 {
+				looping <- fmt.Sprint(response.StatusCode)
+				return
+			}
 		}
-		_ = response.Body.Close()
-		looping <- fmt.Sprint(response.StatusCode)
 	}()
 	var refused answer
 	eventually(t, "refused", func() bool { refused = s.get("/p/tea"); return refused.StatusCode != 418 })
