@@ -237,7 +237,7 @@ func (e *entry) settle(res Result, hops int) {
 	if res.Err != nil {
 		r.Code, r.Message = res.Err.Code, res.Err.Message
 	}
-	if resp := res.response(); resp != nil {
+	if resp := res.Received(); resp != nil {
 		r.Bytes = resp.decoded
 	}
 	e.streaming = res.stream() != nil

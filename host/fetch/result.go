@@ -80,8 +80,8 @@ type Result struct {
 	Err      *Error
 }
 
-// response is the one that came, expected or not; nil: none did.
-func (r Result) response() *Response {
+// Received is the response that came, expected or not; nil: none did.
+func (r Result) Received() *Response {
 	if r.Err != nil {
 		return r.Err.Response
 	}
@@ -90,7 +90,7 @@ func (r Result) response() *Response {
 
 // stream is the body that is still to be read; nil: there is none.
 func (r Result) stream() *stream {
-	if resp := r.response(); resp != nil {
+	if resp := r.Received(); resp != nil {
 		s, _ := resp.BodyReader.(*stream)
 		return s
 	}

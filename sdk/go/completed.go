@@ -15,7 +15,7 @@ import (
 //	}
 func AsCompleted(ctx context.Context, reqs []*Request, opts ...Option) iter.Seq2[int, Result] {
 	return func(yield func(int, Result) bool) {
-		g := start(ctx, host.AllSettled, 0, reqs, opts)
+		g := start(ctx, host.AllSettled, 0, false, reqs, opts)
 		defer g.end()
 		done := ctx.Done()
 		for next := 0; next < len(g.results); {

@@ -92,6 +92,7 @@ type group struct {
 }
 
 type sent struct {
+	_     host.NoCompare
 	index int // of the request
 	fetch *host.Fetch
 	taken bool // its outcome was
@@ -99,7 +100,7 @@ type sent struct {
 
 // run runs a group to its end.
 func run(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts []Option) *group {
-	g := start(ctx, mode, count, reqs, opts)
+	g := start(ctx, mode, count, true, reqs, opts)
 	if g.calls == nil {
 		return g
 	}
@@ -149,8 +150,8 @@ func (g *group) keep(indexes ...int) {
 }
 
 // start sends a group. Requests that the plugin itself has got wrong are rejected without being sent; where one such decides the mode,
-// nothing is sent.
-func start(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts []Option) *group {
+// nothing is sent. whole says that nobody looks at a member before all have settled.
+func start(ctx context.Context, mode host.Mode, count int, whole bool, reqs []*Request, opts []Option) *group {
 	g := &group{results: make([]Result, len(reqs)), order: make([]int, 0, len(reqs))}
 	h, err := hostOf(ctx)
 	if err == nil && ctx.Err() != nil {
@@ -162,7 +163,7 @@ func start(ctx context.Context, mode host.Mode, count int, reqs []*Request, opts
 	}
 	var call settings
 	call.apply(opts)
-	hg := &host.Group{Mode: mode, Count: count, Concurrency: max(call.concurrency, 0), Fetches: make([]*host.Fetch, 0, len(reqs))}
+	hg := &host.Group{Mode: mode, Count: count, Concurrency: max(call.concurrency, 0), Whole: whole, Fetches: make([]*host.Fetch, 0, len(reqs))}
 	hg.Timeout, _ = remaining(ctx, h)
 	g.sent = make([]sent, 0, len(reqs))
 	for i, req := range reqs {

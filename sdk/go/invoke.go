@@ -16,7 +16,7 @@ const noHost = "no invocation is running here: a handler runs in Sortie, or in a
 // invoke runs one invocation, but for a streamed answer's body. It doesn't let a panic pass.
 func invoke(ctx context.Context, h host.Host, in *host.Inbound, handler func(context.Context, *Request) (*Response, error)) (out *host.Outbound, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ctx = limited{ctx, h}
+	ctx = &limited{Context: ctx, h: h}
 	defer func() {
 		if p := recover(); p != nil {
 			out, err = nil, panicked(h, p, debug.Stack())
@@ -46,12 +46,13 @@ func panicked(h host.Host, p any, stack []byte) error {
 // limited tells the deadline of the limit that runs, but has no timer for it: at that time the host ends the guest anyway, and while a timer
 // runs nobody can tell that all goroutines of a plugin wait for each other.
 type limited struct {
+	_ host.NoCompare
 	context.Context
 	h host.Host
 }
 
 // Deadline is the invocation's: it moves once, when a streamed answer begins.
-func (l limited) Deadline() (time.Time, bool) {
+func (l *limited) Deadline() (time.Time, bool) {
 	if deadline := l.h.Deadline(); !deadline.IsZero() {
 		return deadline, true
 	}

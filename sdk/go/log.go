@@ -15,6 +15,7 @@ import (
 var Log = slog.New(&logHandler{})
 
 type logHandler struct {
+	_      host.NoCompare
 	prefix string // of attribute keys: "group."
 	attrs  string // what With has formatted already, each with a space before
 }

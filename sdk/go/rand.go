@@ -3,6 +3,8 @@ package sortie
 import (
 	"math/rand/v2"
 	"sync"
+
+	"github.com/sortie-run/sortie/sdk/go/internal/host"
 )
 
 // Rand is a source of randomness, seeded anew from the host's cryptographic randomness for each invocation. The global functions of
@@ -13,6 +15,7 @@ var Rand = rand.New(source)
 var source = &seeded{chacha8: rand.NewChaCha8(seed())}
 
 type seeded struct {
+	_       host.NoCompare
 	mu      sync.Mutex
 	chacha8 *rand.ChaCha8
 }

@@ -9,6 +9,7 @@ import (
 
 // upload is a request's BodyReader under way. It keeps what the host can't tell: why the reader failed. A nil one is no body.
 type upload struct {
+	_    host.NoCompare
 	from io.Reader
 	once sync.Once
 

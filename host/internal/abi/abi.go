@@ -61,6 +61,8 @@ func Functions() []guest.Func {
 		{Name: "wait", Params: t{i32, i32, i32, i64, i32}, Results: t{i32}, Do: wait},
 		{Name: "head", Params: t{i32, i32, i32}, Results: t{i32}, Do: head},
 		{Name: "body", Params: t{i32, i32, i32}, Results: t{i32}, Do: body},
+		{Name: "quiet", Params: t{i32}, Results: t{i32}, Do: quiet},
+		{Name: "outcomes", Params: t{i32, i32, i32}, Results: t{i32}, Do: outcomes},
 		{Name: "cancel", Params: t{i32}, Results: t{i32}, Do: cancel},
 		{Name: "drop", Params: t{i32}, Results: t{i32}, Do: drop},
 

@@ -15,6 +15,8 @@ import (
 //	wait:    stack [handles, n, all, timeout i64, ready] -> number ready | -EFAULT -EINVAL
 //	head:    stack [handle, ptr, cap] -> length of the head | -EFAULT -EBADF -EAGAIN
 //	body:    stack [handle, ptr, cap] -> bytes copied, 0 at the end | -EFAULT -EINVAL -EBADF -EAGAIN
+//	quiet:   stack [group] -> 0 | -EBADF
+//	outcomes: stack [group, ptr, cap] -> bytes of whole records, 0 at the end | -EFAULT -EBADF -EAGAIN -E2BIG
 //	cancel:  stack [handle] -> 0 | -EINVAL -EBADF
 //	drop:    stack [handle] -> 0 | -EINVAL -EBADF
 
@@ -224,6 +226,52 @@ func head(c *guest.Call, stack []uint64) {
 			h.Head = appendResult(nil, result)
 		}
 		sized(c, stack, uint32(stack[1]), uint32(stack[2]), h.Head)
+	}
+}
+
+func quiet(c *guest.Call, stack []uint64) {
+	if !c.Handles.Quiet(uint32(stack[0])) {
+		answer(stack, -EBADF)
+		return
+	}
+	answer(stack, 0)
+}
+
+// smallBody is how long a body may be to come with its head.
+const smallBody = 4 << 10
+
+// outcomes encodes into the guest's memory what fits there; no more than one record is ever held beside it.
+func outcomes(c *guest.Call, stack []uint64) {
+	to, ok := c.View(uint32(stack[1]), uint32(stack[2]))
+	if !ok {
+		answer(stack, -EFAULT)
+		return
+	}
+	var head []byte
+	n, full := 0, false
+	known, settled := c.Handles.Outcomes(uint32(stack[0]), func(i uint32, r fetch.Result) bool {
+		head = appendResult(head[:0], r)
+		var body []byte
+		if resp := r.Received(); resp != nil && len(resp.Body) <= smallBody {
+			body = resp.Body
+		}
+		size := sizeVarint(uint64(i)) + sizeBytes(head) + sizeBytes(body)
+		if full = size > len(to)-n; full {
+			return false
+		}
+		appendBytes(appendBytes(appendVarint(to[n:n], uint64(i)), head), body)
+		n += size
+		return true
+	})
+	switch {
+	case !known:
+		answer(stack, -EBADF)
+	case !settled:
+		answer(stack, -EAGAIN)
+	case n == 0 && full:
+		answer(stack, -E2BIG)
+	default:
+		answer(stack, int32(n))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ func FuzzCalls(f *testing.F) {
 	f.Add(program("send", 0, len(one), "fd_read", 3, 0, 1, 8, "head", 1, 0, 9), []byte(one))
 	group := "\x00\x00\x00\x00\x01" + string(appendString(nil, one))
 	f.Add(program("group", 0, len(group), "drop", 1), []byte(group))
+	f.Add(program("group", 0, len(group), "quiet", 1, "wait", 0, 0, 1, 9, 0, "outcomes", 1, 0, 99, "outcomes", 2, 0, 99), []byte(group+strings.Repeat(" ", 99)))
 	stream := opened(flagResponse|flagRequest, "POST", "http://a/", 0, 0)
 	f.Add(program("open", 0, len(stream), "write", 1, 0, 9, "finish", 1, "read", 1, 0, 9, "read_error", 1, 0, 9, "cancel", 1), []byte(stream))
 	many := "\x00\x00\x00\x00\x01" + string(appendString(nil, stream))

@@ -95,6 +95,8 @@ func appendString(b []byte, s string) []byte {
 	return append(appendVarint(b, uint64(len(s))), s...)
 }
 
+func appendBytes(b, s []byte) []byte { return append(appendVarint(b, uint64(len(s))), s...) }
+
 func appendBool(b []byte, v bool) []byte {
 	if v {
 		return append(b, 1)
@@ -113,6 +115,8 @@ func appendFields(b []byte, fields []fetch.Field) []byte {
 	}
 	return b
 }
+
+func sizeBytes(s []byte) int { return sizeVarint(uint64(len(s))) + len(s) }
 
 func sizeString(s string) int { return sizeVarint(uint64(len(s))) + len(s) }
 

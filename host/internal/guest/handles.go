@@ -40,6 +40,10 @@ type Handle struct {
 	told              bool   // it is among the events already
 	seen              bool   // the guest has looked at what became of it
 
+	quiet   bool     // of a member: that it settles is no event
+	settles []uint32 // of a group: its members' indexes, in the order in which they settled
+	given   int      // how many outcomes Outcomes has given: of the members, or its own
+
 	Head []byte // the encoded head, kept between a guest's two calls for it
 	read int    // how much of the body the guest has taken
 }
@@ -59,6 +63,7 @@ type Handles struct {
 	inboundID uint32 // its handle; 0: it has none
 
 	idle    bool // the event that says so is to be told
+	waited  bool // Wait may look at handles that are quiet
 	closed  bool
 	pumping sync.WaitGroup // what fills and closes streams; added to under mu, and only before closed
 }
@@ -97,7 +102,7 @@ func (h *Handles) Send(s *fetch.Session, r *fetch.Request, held int64) (id uint3
 	h.flying++
 	h.mu.Unlock()
 	// Start may settle it before it returns, and settle takes the lock.
-	call := s.Start(r, func(res fetch.Result) { h.settle(id, hd, res) })
+	call := s.Start(r, func(res fetch.Result) { h.settle(id, hd, res, nil, 0) })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	hd.attach(call)
@@ -115,7 +120,7 @@ func (h *Handles) Group(s *fetch.Session, g *fetch.Group, held int64) (id uint32
 	}
 	id = h.last + 1
 	h.last += uint32(n) + 1
-	hd := &Handle{members: uint32(n), held: held}
+	hd := &Handle{members: uint32(n), held: held, settles: make([]uint32, 0, n)}
 	h.open[id] = hd
 	members := make([]*Handle, n)
 	for i := range members {
@@ -126,8 +131,8 @@ func (h *Handles) Group(s *fetch.Session, g *fetch.Group, held int64) (id uint32
 	h.flying += n + 1
 	h.mu.Unlock()
 	call := s.StartGroup(g,
-		func(i int, r fetch.Result) { h.settle(id+1+uint32(i), members[i], r) },
-		func() { h.settle(id, hd, fetch.Result{State: fetch.Fulfilled}) })
+		func(i int, r fetch.Result) { h.settle(id+1+uint32(i), members[i], r, hd, uint32(i)) },
+		func() { h.settle(id, hd, fetch.Result{State: fetch.Fulfilled}, nil, 0) })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	hd.attach(call)
@@ -152,7 +157,8 @@ func (h *Handles) upload(id uint32, hd *Handle, r *fetch.Request) {
 	}
 }
 
-func (h *Handles) settle(id uint32, hd *Handle, r fetch.Result) {
+// settle notes what became of a fetch or group. One that is member number i of a group is noted there too.
+func (h *Handles) settle(id uint32, hd *Handle, r fetch.Result, of *Handle, i uint32) {
 	if r.Err != nil {
 		r.Err.URL = clipped(r.Err.URL)
 	}
@@ -162,9 +168,15 @@ func (h *Handles) settle(id uint32, hd *Handle, r fetch.Result) {
 	h.held -= hd.held
 	hd.settled, hd.call, hd.held = true, nil, 0
 	_, open := h.open[id]
+	if of != nil {
+		of.settles = append(of.settles, i)
+	}
+	quiet := hd.quiet && !h.waited
 	if open {
 		hd.result = r
-		h.event(id, hd)
+		if !hd.quiet {
+			h.event(id, hd)
+		}
 		if body != nil {
 			hd.down = newQueue()
 			hd.down.told = func() { h.tell(id) }
@@ -176,15 +188,62 @@ func (h *Handles) settle(id uint32, hd *Handle, r fetch.Result) {
 	} else if body != nil {
 		_ = body.Close()
 	}
-	h.signal()
+	if !quiet {
+		h.signal()
+	}
+}
+
+// Quiet makes it no event that a group's members settle: the group's own settling tells. false if there is no such group.
+func (h *Handles) Quiet(id uint32) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hd := h.open[id]
+	if hd == nil || hd.members == 0 {
+		return false
+	}
+	for i := range hd.members {
+		if m := h.open[id+1+i]; m != nil {
+			m.quiet = true
+		}
+	}
+	return true
+}
+
+// Outcomes calls take with what became of a fetch, or of a settled group's members in the order in which they settled, as far as they haven't
+// been given yet, until that returns false; the one it returned false for is given again. Members that were dropped are left out. known is
+// false for what is no fetch's or group's handle.
+func (h *Handles) Outcomes(id uint32, take func(i uint32, r fetch.Result) bool) (known, settled bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hd := h.open[id]
+	switch {
+	case hd == nil || hd.request || hd.response:
+		return false, false
+	case !hd.settled:
+		return true, false
+	case hd.members == 0:
+		if hd.given == 0 && take(0, hd.result) {
+			hd.given, hd.seen = 1, true
+		}
+		return true, true
+	}
+	for ; hd.given < len(hd.settles); hd.given++ {
+		i := hd.settles[hd.given]
+		m := h.open[id+1+i]
+		if m == nil {
+			continue
+		}
+		if !take(i, m.result) {
+			break
+		}
+		m.seen = true
+	}
+	return true, true
 }
 
 // streamed is the body that is still to be read of what a fetch came to; nil: there is none.
 func streamed(r fetch.Result) io.ReadCloser {
-	resp := r.Response
-	if resp == nil && r.Err != nil {
-		resp = r.Err.Response
-	}
+	resp := r.Received()
 	if resp == nil || !resp.Stream {
 		return nil
 	}
@@ -225,6 +284,9 @@ func (h *Handles) Wait(ids []uint32, all bool, timeout time.Duration, done <-cha
 		defer t.Stop()
 		expired = t.C
 	}
+	h.mu.Lock()
+	h.waited = true
+	h.mu.Unlock()
 	for {
 		n := h.ready(ids, ready)
 		if n == len(ids) || n > 0 && !all || timeout == 0 {
@@ -326,10 +388,7 @@ func (h *Handles) Settled(id uint32) (hd *Handle, r fetch.Result, known, settled
 
 // Read takes the next bytes of a settled fetch's body.
 func (hd *Handle) Read(to []byte) int {
-	resp := hd.result.Response
-	if resp == nil && hd.result.Err != nil {
-		resp = hd.result.Err.Response
-	}
+	resp := hd.result.Received()
 	if resp == nil {
 		return 0
 	}

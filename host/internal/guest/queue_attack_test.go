@@ -163,7 +163,7 @@ func attackHandles(t *testing.T, r *rand.Rand, mark byte) {
 		settleAfter, b := time.Duration(r.IntN(3))*time.Millisecond, newBody(mark, r)
 		go func() {
 			time.Sleep(settleAfter)
-			h.settle(id, s.hd, fetch.Result{State: fetch.Fulfilled, Response: &fetch.Response{Stream: true, BodyReader: b}})
+			h.settle(id, s.hd, fetch.Result{State: fetch.Fulfilled, Response: &fetch.Response{Stream: true, BodyReader: b}}, nil, 0)
 		}()
 		all = append(all, s)
 	}

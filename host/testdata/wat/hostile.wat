@@ -51,6 +51,8 @@
   (import "sortie:host/v1" "wait" (func $wait (type $k15)))
   (import "sortie:host/v1" "head" (func $head (type $k5)))
   (import "sortie:host/v1" "body" (func $body (type $k5)))
+  (import "sortie:host/v1" "quiet" (func $quiet (type $k3)))
+  (import "sortie:host/v1" "outcomes" (func $outcomes (type $k5)))
   (import "sortie:host/v1" "cancel" (func $cancel (type $k3)))
   (import "sortie:host/v1" "drop" (func $drop (type $k3)))
   (import "sortie:host/v1" "open" (func $open (type $k4)))
@@ -111,8 +113,8 @@
   (import "wasi_snapshot_preview1" "sock_shutdown" (func $sock_shutdown (type $k4)))
 
   (table funcref (elem
-    $request $read_request $respond $fail $log $config $send $group $wait $head $body $cancel $drop $open $open_group $read $read_error
-    $write $finish $stream_request $open_request $begin $time_left $args_get $args_sizes_get $environ_get $environ_sizes_get
+    $request $read_request $respond $fail $log $config $send $group $wait $head $body $quiet $outcomes $cancel $drop $open $open_group $read
+    $read_error $write $finish $stream_request $open_request $begin $time_left $args_get $args_sizes_get $environ_get $environ_sizes_get
     $clock_res_get $clock_time_get $random_get $poll_oneoff $proc_exit $proc_raise $sched_yield $fd_write $fd_read $fd_close
     $fd_fdstat_get $fd_fdstat_set_flags $fd_filestat_get $fd_seek $fd_tell $fd_sync $fd_datasync $fd_advise $fd_allocate
     $fd_fdstat_set_rights $fd_filestat_set_size $fd_filestat_set_times $fd_pread $fd_prestat_get $fd_prestat_dir_name $fd_pwrite
@@ -135,6 +137,8 @@
     "\8f" "\52\01" "\00\00" "\12\01" "\00\00" ;; wait
     "\05" "\23\00" "\00\00" "\00\00" "\00\00" ;; head
     "\85" "\23\00" "\00\00" "\00\00" "\00\00" ;; body
+    "\03" "\00\00" "\00\00" "\00\00" "\00\00" ;; quiet
+    "\85" "\23\00" "\00\00" "\00\00" "\00\00" ;; outcomes
     "\03" "\00\00" "\00\00" "\00\00" "\00\00" ;; cancel
     "\03" "\00\00" "\00\00" "\00\00" "\00\00" ;; drop
     "\04" "\00\00" "\00\00" "\12\00" "\00\00" ;; open
@@ -438,7 +442,7 @@
 
   ;; succeeded tells whether the last result is none of the errors: below 0 in the first functions, anything but 0 in WASI's.
   (func $succeeded (param $f i32) (result i32)
-    (if (result i32) (i32.lt_u (local.get $f) (i32.const 23))
+    (if (result i32) (i32.lt_u (local.get $f) (i32.const 25))
       (then (i64.ge_s (global.get $last) (i64.const 0)))
       (else (i64.eqz (global.get $last)))))
 
@@ -483,7 +487,7 @@
       (local.set $op (call $take32 (i32.const 1)))
       (block $end (block $use (block $again (block $back (block $keep (block $fill (block $call
         (br_table $fill $keep $back $again $use $end $call (i32.sub (local.get $op) (i32.const 0xf0))))
-        (call $call (i32.rem_u (local.get $op) (i32.const 69)))
+        (call $call (i32.rem_u (local.get $op) (i32.const 71)))
         (br $next))
         (call $fill)
         (br $next))

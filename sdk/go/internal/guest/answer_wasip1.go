@@ -69,6 +69,7 @@ func (inv *invocation) begun() {
 
 // writer is a streamed answer.
 type writer struct {
+	_      host.NoCompare
 	inv    *invocation
 	handle uint32
 	err    error // why nothing more is taken

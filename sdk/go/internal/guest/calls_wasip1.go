@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"fmt"
 	"unsafe"
 
 	"github.com/sortie-run/sortie/sdk/go/internal/host"
@@ -13,8 +12,8 @@ type calls struct {
 	inv     *invocation
 	handle  uint32
 	waiter  *waiter
-	streams map[int]bool // members whose bodies were handed out as streams; their readers drop them
-	taken   bool         // a single fetch's outcome was taken, and its handle dropped with it
+	streams map[uint32]bool // members whose bodies were handed out as streams; their readers drop them
+	taken   bool            // a single fetch's outcome was taken, and its handle dropped with it
 	dropped bool
 }
 
@@ -25,36 +24,42 @@ func (c *calls) Outcome(i int) host.Outcome {
 	if c.inv.ended {
 		return unknown(host.Cancelled, "cancelled", "the invocation is over")
 	}
-	handle := c.waiter.base + uint32(i)
-	head, result := sized(c.inv.buf, func(ptr unsafe.Pointer, capacity uint32) int32 { return hostHead(handle, ptr, capacity) })
-	c.inv.buf = head[:0]
-	if result < 0 {
-		return unknown(host.Rejected, "protocol_error", fmt.Sprintf("the host doesn't tell about the fetch: errno %d", -result))
+	w, handle := c.waiter, c.waiter.base+uint32(i)
+	if !w.whole {
+		w.collect(handle, 1)
+		i = 0
 	}
-	o, length, err := wire.DecodeHead(head)
-	if err != nil {
-		return unknown(host.Rejected, "protocol_error", err.Error())
+	o := &w.outcomes[i]
+	if o.State == host.Pending {
+		return unknown(host.Rejected, "protocol_error", "the host doesn't tell about the fetch")
 	}
-	response := o.Response
-	if o.Failure != nil {
-		response = o.Failure.Response
-	}
+	response, long := received(&o.Outcome), false
 	switch {
-	case response == nil:
-	case length == wire.Unknown:
+	case response == nil || response.Body != nil || o.Length == 0:
+	case o.Length == wire.Unknown:
 		response.Reader = &reader{inv: c.inv, handle: handle}
 		if c.streams == nil {
-			c.streams = make(map[int]bool)
+			c.streams = make(map[uint32]bool)
 		}
-		c.streams[i] = true
-		return o
+		c.streams[handle] = true
+		return o.Outcome
 	default:
-		response.Body = whole(length, func(ptr unsafe.Pointer, capacity uint32) int32 { return hostBody(handle, ptr, capacity) })
+		long = true
+		response.Body = whole(o.Length, func(ptr unsafe.Pointer, capacity uint32) int32 { return hostBody(handle, ptr, capacity) })
 	}
-	// The host need not hold a member's body until the whole group is dropped.
-	c.forget(handle)
-	c.taken = c.waiter.single
-	return o
+	if long || !w.whole {
+		c.forget(handle) // the host need not hold a member's body until the whole group is dropped
+	}
+	c.taken = w.single
+	return o.Outcome
+}
+
+// received is the response that came, expected or not; nil: none did.
+func received(o *host.Outcome) *host.Response {
+	if o.Failure != nil {
+		return o.Failure.Response
+	}
+	return o.Response
 }
 
 func unknown(state host.State, code, message string) host.Outcome {
@@ -86,7 +91,7 @@ func (c *calls) Drop() {
 			delete(c.inv.waiting, c.handle)
 		}
 		for i := range w.n {
-			if handle := w.base + uint32(i); !c.streams[i] {
+			if handle := w.base + uint32(i); !c.streams[handle] {
 				c.forget(handle)
 			}
 		}

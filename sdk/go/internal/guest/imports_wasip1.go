@@ -44,6 +44,13 @@ func hostHead(handle uint32, ptr unsafe.Pointer, capacity uint32) int32
 //go:noescape
 func hostBody(handle uint32, ptr unsafe.Pointer, capacity uint32) int32
 
+//go:wasmimport sortie:host/v1 quiet
+func hostQuiet(group uint32) int32
+
+//go:wasmimport sortie:host/v1 outcomes
+//go:noescape
+func hostOutcomes(group uint32, ptr unsafe.Pointer, capacity uint32) int32
+
 //go:wasmimport sortie:host/v1 cancel
 func hostCancel(handle uint32) int32
 
@@ -105,6 +112,8 @@ func stringPointer(s string) unsafe.Pointer { return unsafe.Pointer(unsafe.Strin
 func address(b []byte) uint64 { return uint64(uintptr(pointer(b))) }
 
 // sized makes a sized read: read is called again if the answer needs more room than buf has. The answer shares the returned buffer.
+//
+//go:noinline
 func sized(buf []byte, read func(ptr unsafe.Pointer, capacity uint32) int32) (answer []byte, result int32) {
 	buf = buf[:cap(buf)]
 	n := read(pointer(buf), uint32(len(buf)))
@@ -119,6 +128,8 @@ func sized(buf []byte, read func(ptr unsafe.Pointer, capacity uint32) int32) (an
 }
 
 // whole reads a body of a known length, all of which is here. One that ends early is as long as it is.
+//
+//go:noinline
 func whole(length uint64, read func(ptr unsafe.Pointer, capacity uint32) int32) []byte {
 	if length == 0 {
 		return nil

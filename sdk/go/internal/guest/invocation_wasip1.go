@@ -29,7 +29,7 @@ func run() error {
 	if entry == nil {
 		return fmt.Errorf("the plugin has no handler: call sortie.Handle in an init function")
 	}
-	inv := &invocation{waiting: make(map[uint32]member), parked: make(map[uint32]chan struct{})}
+	inv := &invocation{}
 	restore := host.Use(inv)
 	defer restore()
 	defer inv.end()
@@ -46,10 +46,10 @@ func run() error {
 
 // invocation is the host.Host of one invocation.
 type invocation struct {
-	mu       sync.Mutex // guards the rest; never held while anything blocks
-	deadline time.Time  // asked for when it changes only, so that the same deadline is always the same time
-	buf      []byte     // what crosses, one encoding at a time
-	waiting  map[uint32]member
+	mu       sync.Mutex               // guards the rest; never held while anything blocks
+	deadline time.Time                // asked for when it changes only, so that the same deadline is always the same time
+	buf      []byte                   // what crosses, one encoding at a time
+	waiting  map[uint32]member        // nil until somebody does; so is parked
 	parked   map[uint32]chan struct{} // those of handles whose stream somebody waits for
 	ended    bool
 }
@@ -62,11 +62,15 @@ type member struct {
 
 // waiter waits for the fetches of one Send or Group.
 type waiter struct {
+	_       host.NoCompare
 	settled chan<- int
 	single  bool
 	uploads bool   // some members' request bodies are streams
 	base    uint32 // the first member's handle
 	n, left int
+
+	whole    bool           // the host tells of the group alone, and of all its members then
+	outcomes []wire.Outcome // what it told
 }
 
 // end wakes whoever still waits. Goroutines outlive an invocation only where the instance does; those find their fetches cancelled.
@@ -128,7 +132,7 @@ func (inv *invocation) Send(f *host.Fetch, settled chan<- int) (host.Calls, *hos
 // Group starts a group.
 func (inv *invocation) Group(g *host.Group, settled chan<- int) (host.Calls, *host.Failure) {
 	n := len(g.Fetches)
-	return inv.start(&waiter{settled: settled, n: n, left: n}, g.Fetches, func(b []byte, open bool) ([]byte, int32) {
+	return inv.start(&waiter{settled: settled, n: n, left: n, whole: g.Whole}, g.Fetches, func(b []byte, open bool) ([]byte, int32) {
 		if open {
 			b = wire.AppendOpenGroup(b, g, address)
 			return b, hostOpenGroup(pointer(b), uint32(len(b)))
@@ -161,12 +165,20 @@ func (inv *invocation) start(w *waiter, fetches []*host.Fetch, send func(b []byt
 	}
 	c := &calls{inv: inv, handle: uint32(handle), waiter: w}
 	w.base = c.handle
+	if inv.waiting == nil {
+		inv.waiting = make(map[uint32]member)
+	}
 	if !w.single {
 		inv.waiting[c.handle] = member{w, -1}
 		w.base++
 	}
+	if w.whole {
+		hostQuiet(c.handle)
+	}
 	for i := range w.n {
-		inv.waiting[w.base+uint32(i)] = member{w, i}
+		if !w.whole {
+			inv.waiting[w.base+uint32(i)] = member{w, i}
+		}
 		if fetches[i].BodyReader != nil {
 			go inv.upload(w.base+uint32(i), fetches[i])
 		}
@@ -203,9 +215,47 @@ func (inv *invocation) wake(handle uint32) {
 		w.settle(m.index)
 		return
 	}
+	if w.whole {
+		w.collect(handle, w.n)
+		if w.left > 0 { // a host that tells of some only
+			w.left = 0
+			close(w.settled)
+		}
+		return
+	}
 	// The group has settled, so all of its members have, whether or not the host has told of each.
 	for i := range w.n {
 		inv.wake(w.base + uint32(i))
+	}
+}
+
+// collect asks for what became of a fetch, or of all n members of a group that is looked at as a whole: those settle here. What the host
+// doesn't tell of is left pending.
+func (w *waiter) collect(handle uint32, n int) {
+	w.outcomes = make([]wire.Outcome, n)
+	take := func(i int, o wire.Outcome) {
+		if i < len(w.outcomes) {
+			w.outcomes[i] = o
+			if w.whole {
+				w.settle(i)
+			}
+		}
+	}
+	for size := min(512+256*n, 32<<10); n > 0; {
+		buf := make([]byte, size)
+		length := hostOutcomes(handle, pointer(buf), uint32(size))
+		if length == errTooBig {
+			size *= 2
+			continue
+		}
+		if length <= 0 {
+			return
+		}
+		told, err := wire.DecodeOutcomes(buf[:length], take)
+		if err != nil {
+			return
+		}
+		n -= told
 	}
 }
 

@@ -16,9 +16,12 @@ var asked bool
 // come.
 func StreamRequest() { asked = hostStreamRequest() >= 0 || asked }
 
+// crossing is what most encodings fit into, both ways: an instance serves one invocation at a time.
+var crossing [4 << 10]byte
+
 // request reads the request that the invocation is for.
 func (inv *invocation) request(streams bool) (*host.Inbound, error) {
-	head, result := sized(make([]byte, 4096), hostRequest)
+	head, result := sized(crossing[:0], hostRequest)
 	if result < 0 {
 		return nil, fmt.Errorf("reading the request: errno %d", -result)
 	}

@@ -22,6 +22,9 @@ func (inv *invocation) park(handle uint32) <-chan struct{} {
 	startPump()
 	told := inv.parked[handle]
 	if told == nil {
+		if inv.parked == nil {
+			inv.parked = make(map[uint32]chan struct{})
+		}
 		told = make(chan struct{})
 		inv.parked[handle] = told
 	}
@@ -38,6 +41,7 @@ func (inv *invocation) unpark(handle uint32) {
 
 // reader reads a stream of the host's.
 type reader struct {
+	_      host.NoCompare
 	inv    *invocation
 	handle uint32
 	err    error // what reading gives from now on; the handle is dropped then

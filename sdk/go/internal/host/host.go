@@ -15,7 +15,8 @@ type Host interface {
 	// A failure says that the fetch couldn't even be started.
 	Send(f *Fetch, settled chan<- int) (Calls, *Failure)
 	// Group starts g's fetches in one crossing. Each member's index is sent on settled when that member settles, in that order, and
-	// settled is closed when all have. Its capacity must be len(g.Fetches) at least, for the host never waits for a receiver.
+	// settled is closed when all have. Its capacity must be len(g.Fetches) at least, for the host never waits for a receiver. If g is Whole
+	// all of that may come at the end.
 	Group(g *Group, settled chan<- int) (Calls, *Failure)
 	// Config returns one value of the manifest's `config` as JSON; the whole of it for the empty key.
 	Config(key string) (value []byte, ok bool)
@@ -99,11 +100,16 @@ type Group struct {
 	Mode               Mode
 	Count, Concurrency int
 	Timeout            time.Duration
+	Whole              bool // nobody looks at a member before the group has settled
 	Fetches            []*Fetch
 }
 
+// NoCompare makes a struct one that can't be compared, and so spares every plugin the code that would do it.
+type NoCompare [0]func()
+
 // Outcome is what became of a fetch: a Response if fulfilled, else a Failure.
 type Outcome struct {
+	_        NoCompare
 	State    State
 	Response *Response
 	Failure  *Failure
@@ -124,6 +130,7 @@ type Response struct {
 
 // Failure is why a fetch has no response, or one that wasn't expected. It is an error for readers of streams only.
 type Failure struct {
+	_                  NoCompare
 	Code, Message, URL string
 	Attempts           int
 	Retryable          bool

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"math"
 	"time"
+	"unsafe"
 
 	"github.com/sortie-run/sortie/sdk/go/internal/host"
 )
@@ -192,28 +193,32 @@ func DecodeRequest(b []byte) (in *host.Inbound, body uint64, left time.Duration,
 	return in, body, left, nil
 }
 
-// DecodeHead reads what `head` gives: an outcome without the response's body, and that body's length.
-func DecodeHead(b []byte) (o host.Outcome, body uint64, err error) {
-	r := reader{rest: string(b)}
-	state := r.varint()
-	if state > uint64(host.Cancelled) {
-		return host.Outcome{}, 0, ErrMalformed
-	}
-	o.State = host.State(state)
-	switch o.State {
-	case host.Fulfilled:
-		o.Response, body = r.response()
-	case host.Rejected, host.Cancelled:
-		f := r.failure()
-		if r.bool() {
-			f.Response, body = r.response()
+// Outcome is what became of a fetch, and the length of the response's body, which is there if it came along.
+type Outcome struct {
+	_ host.NoCompare
+	host.Outcome
+	Length uint64
+}
+
+// DecodeOutcomes reads what `outcomes` gives, calls each with a member's index and its outcome, and returns how many there are. All of that
+// lies in b, which must not be written to any more.
+func DecodeOutcomes(b []byte, each func(i int, o Outcome)) (n int, err error) {
+	r := reader{rest: unsafe.String(unsafe.SliceData(b), len(b))}
+	for ; r.rest != ""; n++ {
+		i := r.int()
+		head := reader{rest: r.string()}
+		o, response := head.outcome()
+		size := len(r.string())
+		if r.failed || head.end() != nil || size > 0 && response == nil {
+			return n, ErrMalformed
 		}
-		o.Failure = f
+		if size > 0 {
+			end := len(b) - len(r.rest)
+			response.Body = b[end-size : end : end]
+		}
+		each(i, o)
 	}
-	if err := r.end(); err != nil {
-		return host.Outcome{}, 0, err
-	}
-	return o, body, nil
+	return n, nil
 }
 
 // DecodeFailure reads what `read_error` gives.
@@ -224,6 +229,26 @@ func DecodeFailure(b []byte) (*host.Failure, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// outcome reads an outcome, of which response is the response that came, expected or not.
+func (r *reader) outcome() (o Outcome, response *host.Response) {
+	o.State = host.State(r.varint())
+	switch o.State {
+	case host.Pending, host.Running:
+	case host.Fulfilled:
+		response, o.Length = r.response()
+		o.Response = response
+	case host.Rejected, host.Cancelled:
+		o.Failure = r.failure()
+		if r.bool() {
+			response, o.Length = r.response()
+			o.Failure.Response = response
+		}
+	default:
+		r.fail()
+	}
+	return o, response
 }
 
 func (r *reader) failure() *host.Failure {

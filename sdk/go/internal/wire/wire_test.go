@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -161,7 +162,7 @@ func TestDecodeHead(t *testing.T) {
 		{rejectedHead, host.Outcome{State: host.Rejected, Failure: &host.Failure{Code: "timeout", Message: "m", URL: "u", Attempts: 2}}, 0},
 		{statusHead, host.Outcome{State: host.Rejected, Failure: &host.Failure{Code: "http_status", Message: "m", URL: "u", Attempts: 1, Retryable: true, Response: notFound}}, 5},
 	} {
-		got, body, err := DecodeHead(unhex(t, c.bytes))
+		got, body, err := decodeHead(unhex(t, c.bytes))
 		if err != nil || body != c.body || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %d, %v", c.bytes, got, body, err)
 		}
@@ -183,11 +184,11 @@ func TestMalformed(t *testing.T) {
 	for _, text := range []string{fulfilledHead, rejectedHead, statusHead} {
 		whole := unhex(t, text)
 		for n := range whole {
-			if _, _, err := DecodeHead(whole[:n]); err == nil {
+			if _, _, err := decodeHead(whole[:n]); err == nil {
 				t.Errorf("%d bytes of %x are taken for a head", n, whole)
 			}
 		}
-		if _, _, err := DecodeHead(append(whole, 0)); err == nil {
+		if _, _, err := decodeHead(append(whole, 0)); err == nil {
 			t.Errorf("%x and a byte more is taken for a head", whole)
 		}
 	}
@@ -210,7 +211,7 @@ func TestMalformed(t *testing.T) {
 		"state": "05", "bool": "03 00 00 00 00 02 00", "status": "02 c0000000ffffffff 00 00 00 00 00 00",
 		"fields that end within a line": "02 00 00 00 00 00 02 01 61 00",
 	} {
-		if _, _, err := DecodeHead(unhex(t, text)); err == nil {
+		if _, _, err := decodeHead(unhex(t, text)); err == nil {
 			t.Errorf("%s: %s is taken for a head", name, text)
 		}
 	}
@@ -221,7 +222,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(unhex(f, text))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, _, err := DecodeHead(b)
+		o, _, err := decodeHead(b)
 		if err == nil && (o.State == host.Fulfilled) != (o.Response != nil) {
 			t.Errorf("%x: state %d with response %v", b, o.State, o.Response)
 		}
@@ -252,5 +253,44 @@ func BenchmarkAppendFetch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = AppendFetch(buf[:0], f, nil)
+	}
+}
+
+// decodeHead decodes one head, as the only record of those that cross together.
+func decodeHead(b []byte) (o host.Outcome, body uint64, err error) {
+	record := append(appendString([]byte{0}, string(b)), 0)
+	_, err = DecodeOutcomes(record, func(_ int, got Outcome) { o, body = got.Outcome, got.Length })
+	return o, body, err
+}
+
+func TestDecodeOutcomes(t *testing.T) {
+	t.Parallel()
+	head := unhex(t, "02 40c8 01 75 00 01 03 00 02")
+	var b []byte
+	for _, i := range []byte{7, 3} {
+		b = appendString(append(b, i), string(head))
+		b = appendString(b, string([]byte{i, 'x'}))
+	}
+	b = append(appendString(append(b, 1), string(unhex(t, "04 01 63 00 00 00 00 00"))), 0)
+	var got []string
+	n, err := DecodeOutcomes(b, func(i int, o Outcome) {
+		body := []byte(nil)
+		if o.Response != nil {
+			body = append(o.Response.Body, "grown"...) // which must not reach into the next record
+		}
+		got = append(got, fmt.Sprint(i, " ", o.State, " ", o.Length, " ", string(body)))
+	})
+	want := []string{"7 2 2 \x07xgrown", "3 2 2 \x03xgrown", "1 4 0 "}
+	if err != nil || n != 3 || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %d, %v, %q; want %q", n, err, got, want)
+	}
+	for cut := range len(b) - 1 {
+		if n, err := DecodeOutcomes(b[:cut+1], func(int, Outcome) {}); err == nil && n == 3 {
+			t.Errorf("%d bytes are taken for all", cut+1)
+		}
+	}
+	// A body where there is no response.
+	if _, err := DecodeOutcomes(append(appendString([]byte{0}, string(unhex(t, "04 01 63 00 00 00 00 00"))), 1, 'x'), func(int, Outcome) {}); err == nil {
+		t.Error("a body without a response is taken")
 	}
 }
