@@ -2,6 +2,8 @@ package host_test
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strconv"
@@ -180,6 +182,22 @@ func TestCPULimitExcludesWaiting(t *testing.T) {
 	body, report := call(t, p, "/sleep", "for", "1s")
 	if body != "slept" || report.Fetch != 0 || report.Guest > time.Second {
 		t.Errorf("%s; fetches %s, guest %s", body, report.Fetch, report.Guest)
+	}
+}
+
+// Nor is waiting for fetches: 2 s of them under a limit of 50 ms.
+func TestCPULimitExcludesFetches(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(2 * time.Second):
+		case <-r.Context().Done():
+		}
+	}))
+	defer up.Close()
+	p := load(t, newRuntime(t, fetch.Config{}), guestDir, allowLoopback+"\nlimits: {cpu: 50ms}")
+	if _, report := call(t, p, "/group", "n", "10", "url", up.URL+"/"); report.Fetch < 1900*time.Millisecond || len(report.Fetches) != 10 {
+		t.Errorf("%d fetches, %s", len(report.Fetches), report.Fetch)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	extism "github.com/extism/go-sdk"
+
 	"github.com/sortie-run/sortie/host/fetch"
 	"github.com/sortie-run/sortie/host/hosttest"
 	"github.com/sortie-run/sortie/host/internal/image"
@@ -20,6 +22,7 @@ func BenchmarkIsolation(b *testing.B) {
 		{"trivial", func(t testing.TB) []byte { return hosttest.Build(t, guestDir) }, "/same", ""},
 		{"json", func(t testing.TB) []byte { return hosttest.Build(t, guestDir) }, "/json", sample},
 		{"wat", func(t testing.TB) []byte { return file(t, "testdata/wat/bodies.wasm") }, "/", "x"},
+		{"small wat", func(t testing.TB) []byte { return file(t, "testdata/wat/abi_v1.wasm") }, "/", "x"},
 	} {
 		for _, way := range []struct {
 			name, yaml string
@@ -42,6 +45,44 @@ func BenchmarkIsolation(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkExtismInstance is what a clean state costs in Extism's own SDK: calls of one instance, and of one that each call gets for itself. The
+// guest is one in Go that does next to nothing.
+func BenchmarkExtismInstance(b *testing.B) {
+	ctx := b.Context()
+	m := extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: hosttest.Build(b, "../server/bench/guest")}}}
+	plugin, err := extism.NewCompiledPlugin(ctx, m, extism.PluginConfig{EnableWasi: true}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = plugin.Close(ctx) }()
+	start := func() *extism.Plugin {
+		instance, err := plugin.Instance(ctx, extism.PluginInstanceConfig{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return instance
+	}
+	run := func(instance *extism.Plugin) {
+		if _, out, err := instance.CallWithContext(ctx, "trivial", []byte(`{"id":"a"}`)); err != nil || string(out) != `{"id":"a"}` {
+			b.Fatalf("%s, %v", out, err)
+		}
+	}
+	b.Run("warm", func(b *testing.B) {
+		instance := start()
+		defer func() { _ = instance.CloseWithContext(ctx) }()
+		for b.Loop() {
+			run(instance)
+		}
+	})
+	b.Run("instance", func(b *testing.B) {
+		for b.Loop() {
+			instance := start()
+			run(instance)
+			_ = instance.CloseWithContext(ctx)
+		}
+	})
 }
 
 const sample = `{"name":"prices","items":[{"id":1,"tags":["a","b"],"price":12.5},{"id":2,"tags":[],"price":1e3},{"id":3,"tags":["c"],"price":0}],"ok":true,"note":null}`

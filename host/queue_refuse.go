@@ -36,10 +36,19 @@ func (g *gate) refuse(l *lane, until time.Time, now time.Time) *Error {
 }
 
 // tooMany tells whether so many wait in a lane already that, in a strain, no more may: half as many as run, for then waiting takes no longer than
-// half of what running does. A few always may, and as many as are served in a few milliseconds.
+// half of what running does. Some more may where that takes a few milliseconds only, or where they are as few as a handful of clients make, each of
+// which comes again once it has its answer: those would only take turns at being refused.
 func (g *gate) tooMany(l *lane, wait time.Duration, now time.Time) bool {
-	n := len(l.queue)
-	return n >= fewest*runtime.GOMAXPROCS(0) && (l.standing(now) > standingMost || n >= g.share(l)/2 && wait > strainWait)
+	n, processors := len(l.queue), runtime.GOMAXPROCS(0)
+	switch {
+	case n < fewest*processors:
+		return false
+	case l.standing(now) > standingMost:
+		return true
+	case n < g.share(l)/2 || wait <= strainWait:
+		return false
+	}
+	return n >= handful*processors || wait > handfulWait
 }
 
 // longest is the lane that is to make room for another; nil: none has so many who wait.

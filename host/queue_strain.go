@@ -29,6 +29,8 @@ const (
 	strainTime = time.Second
 	// strainWait is how long one may be expected to wait even then.
 	strainWait = 5 * time.Millisecond
+	// handfulWait is how long, if there are few.
+	handfulWait = 50 * time.Millisecond
 	// standingMost is how long who is next may have been waiting, before others are refused in a strain.
 	standingMost = 100 * time.Millisecond
 )
@@ -38,6 +40,9 @@ const sayTime = 10 * time.Second
 
 // fewest places are left for each processor, so that none is ever without work, and as many of each plugin may wait even then.
 const fewest = 2
+
+// handful is how many may wait for each processor in a strain, if they needn't for long.
+const handful = 16
 
 // watch begins to look, if it doesn't yet.
 func (s *strain) watch(g *gate) {
