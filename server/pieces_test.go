@@ -220,7 +220,10 @@ func TestClientGoesAwayFromAStream(t *testing.T) {
 				over = true
 			}
 			waits := func(ctx context.Context, _ *host.Request, _ io.Writer) error {
-				started <- struct{}{}
+				select {
+				case started <- struct{}{}:
+				case <-ctx.Done(): // the test is over
+				}
 				<-ctx.Done()
 				return host.NewError(host.CodeCancelled, "the caller has gone; all was read: %v", over)
 			}
