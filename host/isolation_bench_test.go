@@ -22,7 +22,6 @@ func BenchmarkIsolation(b *testing.B) {
 		{"trivial", func(t testing.TB) []byte { return hosttest.Build(t, guestDir) }, "/same", ""},
 		{"json", func(t testing.TB) []byte { return hosttest.Build(t, guestDir) }, "/json", sample},
 		{"wat", func(t testing.TB) []byte { return file(t, "testdata/wat/bodies.wasm") }, "/", "x"},
-		{"small wat", func(t testing.TB) []byte { return file(t, "testdata/wat/abi_v1.wasm") }, "/", "x"},
 	} {
 		for _, way := range []struct {
 			name, yaml string
