@@ -192,3 +192,35 @@ func TestRefusalsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// How many may wait in a strain: for each row, so many already do, and the next would have to wait for so long.
+func TestTooMany(t *testing.T) {
+	t.Parallel()
+	processors := runtime.GOMAXPROCS(0)
+	now := time.Now()
+	for _, row := range []struct {
+		waiting  int
+		wait     time.Duration
+		standing time.Duration
+		want     bool
+	}{
+		{fewest*processors - 1, time.Minute, time.Minute, false}, // a few always may
+		{fewest * processors, 30 * time.Millisecond, 0, false},   // a handful may for a while
+		{fewest * processors, handfulWait + 1, 0, true},
+		{fewest * processors, 30 * time.Millisecond, standingMost + 1, true}, // the queue doesn't move
+		{handful*processors - 1, 30 * time.Millisecond, 0, false},
+		{handful * processors, 30 * time.Millisecond, 0, true},
+		{100 * processors, strainWait, 0, false}, // they are served in no time
+	} {
+		g := newGate(1000, 10000, slog.New(slog.DiscardHandler))
+		g.places = fewest * processors
+		l := &lane{busy: true}
+		g.busy = 1
+		for range row.waiting {
+			l.queue = append(l.queue, &waiter{since: now.Add(-row.standing)})
+		}
+		if got := g.tooMany(l, row.wait, now); got != row.want {
+			t.Errorf("%d wait, the first for %s, the next would for %s: %v", row.waiting, row.standing, row.wait, got)
+		}
+	}
+}

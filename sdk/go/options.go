@@ -47,9 +47,7 @@ func WithHeader(name, value string) Option {
 // WithQuery adds a parameter to the URL's query, which otherwise stays byte for byte as it is. Given more than once for a name, it adds more
 // than one.
 func WithQuery(name, value string) Option {
-	return func(s *settings) {
-		s.query = append(s.query[:len(s.query):len(s.query)], pair{name, value})
-	}
+	return func(s *settings) { s.query = append(s.query[:len(s.query):len(s.query)], pair{name, value}) }
 }
 
 // WithJSON makes v, as JSON, the body of requests that have none, and sets the content type unless the request does.

@@ -144,7 +144,7 @@ func (g *generator) closed(ctx context.Context, callers int, long time.Duration)
 				sent := time.Now()
 				err := send(ctx, g.client, g.request, g.base, g.upstream, fmt.Sprintf("%d-%d", caller, i))
 				if outcomeOf(err) == shed { // that many callers are an overload, which is an answer
-					time.Sleep(10 * time.Millisecond)
+					_ = sleep(ctx, 10*time.Millisecond)
 					continue
 				}
 				mu.Lock()

@@ -148,8 +148,7 @@ func callAll(ctx context.Context, client *http.Client, t, upstream *target, n in
 	for i := range n {
 		a.Go(func() {
 			err := send(ctx, client, request, t.base, upstream.root, strconv.Itoa(i))
-			for outcomeOf(err) == shed && ctx.Err() == nil { // so many at once are an overload: those refused come again until they are in
-				time.Sleep(50 * time.Millisecond)
+			for outcomeOf(err) == shed && sleep(ctx, 50*time.Millisecond) { // so many at once are an overload: those refused come again until they are in
 				err = send(ctx, client, request, t.base, upstream.root, strconv.Itoa(i))
 			}
 			if err != nil {

@@ -255,11 +255,11 @@ func outcomes(c *guest.Call, stack []uint64) {
 		if resp := r.Received(); resp != nil && len(resp.Body) <= smallBody {
 			body = resp.Body
 		}
-		size := sizeVarint(uint64(i)) + sizeBytes(head) + sizeBytes(body)
+		size := sizeVarint(uint64(i)) + sizeString(head) + sizeString(body)
 		if full = size > len(to)-n; full {
 			return false
 		}
-		appendBytes(appendBytes(appendVarint(to[n:n], uint64(i)), head), body)
+		appendString(appendString(appendVarint(to[n:n], uint64(i)), head), body)
 		n += size
 		return true
 	})

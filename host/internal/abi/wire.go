@@ -91,11 +91,9 @@ func appendVarint(b []byte, v uint64) []byte {
 	}
 }
 
-func appendString(b []byte, s string) []byte {
+func appendString[T string | []byte](b []byte, s T) []byte {
 	return append(appendVarint(b, uint64(len(s))), s...)
 }
-
-func appendBytes(b, s []byte) []byte { return append(appendVarint(b, uint64(len(s))), s...) }
 
 func appendBool(b []byte, v bool) []byte {
 	if v {
@@ -116,9 +114,7 @@ func appendFields(b []byte, fields []fetch.Field) []byte {
 	return b
 }
 
-func sizeBytes(s []byte) int { return sizeVarint(uint64(len(s))) + len(s) }
-
-func sizeString(s string) int { return sizeVarint(uint64(len(s))) + len(s) }
+func sizeString[T string | []byte](s T) int { return sizeVarint(uint64(len(s))) + len(s) }
 
 func sizeVarint(v uint64) int {
 	switch {
