@@ -49,7 +49,7 @@ func stock() {
 //
 //go:noinline
 func fresh(size int, pointers bool) {
-	const page, most, header = 8 << 10, 32 << 10, 8
+	const page, most, header = 8 << 10, 16 << 10, 8
 	var first, last uintptr
 	for range most / size {
 		if pointers {
