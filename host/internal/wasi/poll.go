@@ -135,8 +135,8 @@ func (p *poller) wait(c *guest.Call) {
 }
 
 // settleTime is how long timers may take to run out before a guest's memory is saved. Go's own, which its collector leaves behind, take
-// some milliseconds.
-const settleTime = 200 * time.Millisecond
+// some milliseconds, or as much more as the machine was busy while it worked: it then rests for a hundred times what it took.
+const settleTime = time.Second
 
 // settle tells a guest that is to come to rest that all of it waits, once its timers have run out or are longer than that.
 func (p *poller) settle(c *guest.Call) {
