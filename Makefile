@@ -7,7 +7,7 @@ GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism ser
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload bench-build clean
+.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload restart bench-build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ bench: bench-build ## compare Sortie with native Go, Extism's SDK, workerd and H
 
 overload: bench-build ## open-loop load on Sortie at half and at twice its capacity (ARGS='--quick', …)
 	@exec $(BUILD)/bench/bench overload $(ARGS)
+
+restart: bench-build ## how soon 100 plugins answer after a restart with a warm cache (ARGS='--plugins N', …)
+	@exec $(BUILD)/bench/bench restart $(ARGS)
 
 bench-build:
 	@$(GO) build -trimpath -o $(BUILD)/bench/bench ./server/bench

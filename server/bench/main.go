@@ -2,6 +2,7 @@
 //
 //	bench [flags]            compare: every scenario, every competitor that can be had
 //	bench overload [flags]   open-loop load on Sortie at half and at twice its capacity
+//	bench restart [flags]    how soon many plugins answer after a restart
 //
 // The competitors are native Go (net/http and goroutines), Extism's own SDK used plainly, Cloudflare's workerd (npm) and HTTPX (PyPI).
 // Each runs in a process of its own, as do the upstream that all of them fetch from and the generator of the open-loop load. All of
@@ -35,20 +36,21 @@ func main() {
 
 // run is the program but for the process: 0 done, 1 failed, 2 wrong usage.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"compare": compare, "overload": overload,
-		"upstream": upstreamMain, "native": nativeMain, "extism": extismMain, "load": loadMain,
+	type command = func(context.Context, []string, io.Writer, io.Writer) error
+	commands := map[string]command{"compare": compare, "overload": overload, "restart": restart}
+	children := map[string]command{"upstream": upstreamMain, "native": nativeMain, "extism": extismMain, "load": loadMain}
+	do := compare
+	if len(args) > 0 {
+		if c := commands[args[0]]; c != nil {
+			do, args = c, args[1:]
+		} else if c := children[args[0]]; c != nil {
+			do, args = c, args[1:]
+			var gone context.CancelFunc
+			ctx, gone = untilEOF(ctx, stdin)
+			defer gone()
+		}
 	}
-	name := "compare"
-	if len(args) > 0 && commands[args[0]] != nil {
-		name, args = args[0], args[1:]
-	}
-	if name != "compare" && name != "overload" {
-		var gone context.CancelFunc
-		ctx, gone = untilEOF(ctx, stdin)
-		defer gone()
-	}
-	err := commands[name](ctx, args, stdout, stderr)
+	err := do(ctx, args, stdout, stderr)
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0

@@ -53,14 +53,24 @@ func launchSortieWith(ctx context.Context, w *workshop, data, config string) (*t
 }
 
 func deploySortie(ctx context.Context, w *workshop, t *target) error {
+	wasm, err := os.ReadFile(filepath.Join(w.dir, "plugin.wasm"))
+	if err != nil {
+		return err
+	}
+	return deployAs(ctx, w, t, "bench", wasm)
+}
+
+// deployAs deploys a module under another name, with the manifest in plugin/.
+func deployAs(ctx context.Context, w *workshop, t *target, name string, wasm []byte) error {
+	manifest, err := os.ReadFile(w.source("plugin", "plugin.yaml"))
+	if err != nil {
+		return err
+	}
+	manifest = bytes.Replace(manifest, []byte("\nname: bench\n"), []byte("\nname: "+name+"\n"), 1)
 	var form bytes.Buffer
 	parts := multipart.NewWriter(&form)
-	for part, file := range map[string]string{"manifest": w.source("plugin", "plugin.yaml"), "wasm": filepath.Join(w.dir, "plugin.wasm")} {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		to, err := parts.CreateFormFile(part, filepath.Base(file))
+	for part, data := range map[string][]byte{"manifest": manifest, "wasm": wasm} {
+		to, err := parts.CreateFormFile(part, part)
 		if err != nil {
 			return err
 		}
@@ -71,7 +81,7 @@ func deploySortie(ctx context.Context, w *workshop, t *target) error {
 	if err := parts.Close(); err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, t.root+"/v1/plugins/bench", &form)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, t.root+"/v1/plugins/"+name, &form)
 	if err != nil {
 		return err
 	}

@@ -29,10 +29,17 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 		return sortie.Get(ctx, query.Get("url")) // what was fetched is the answer, as it is
 	case "/trivial":
 		return sortie.JSON(200, map[string]string{"id": query.Get("id")}), nil
+	case "/which":
+		return sortie.JSON(200, map[string]uint64{"which": which()}), nil
 	default:
 		return sortie.JSON(404, map[string]string{"error": "no such path"}), nil
 	}
 }
+
+// which is a constant that bench restart looks for in the compiled code and replaces, to have plugins whose code differs.
+//
+//go:noinline
+func which() uint64 { return 0x5AFE_0000_0C0D_E000 }
 
 // fanned is what became of a fan-out: how many fetches answered 200, and the bytes of their bodies together.
 type fanned struct {
