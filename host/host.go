@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -32,12 +33,13 @@ import (
 
 	"github.com/sortie-run/sortie/host/fetch"
 	"github.com/sortie-run/sortie/host/internal/image"
+	"github.com/sortie-run/sortie/host/internal/rewrite"
 	"github.com/sortie-run/sortie/host/manifest"
 )
 
 // Config is what a Runtime is made of. Zero values mean the defaults.
 type Config struct {
-	CacheDir string             // where compiled code is kept over restarts; "": nowhere
+	CacheDir string             // where rewritten modules and compiled code are kept over restarts; "": nowhere
 	Engine   *fetch.Engine      // required; it stays the caller's to close, after the Runtime
 	Operator *manifest.Operator // nil: manifest.DefaultOperator()
 	Secrets  map[string]string  // values of the operator's secrets by name
@@ -48,6 +50,7 @@ type Config struct {
 type Runtime struct {
 	cfg    Config
 	cache  wazero.CompilationCache
+	shelf  rewrite.Shelf
 	http   *httpEngine
 	gate   *gate
 	memory *Memory             // process.memory
@@ -75,7 +78,9 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cache := wazero.NewCompilationCache()
+	var shelf rewrite.Shelf
 	if cfg.CacheDir != "" {
+		shelf = rewrite.Shelf(filepath.Join(cfg.CacheDir, "rewritten"))
 		var err error
 		if cache, err = wazero.NewCompilationCacheWithDir(cfg.CacheDir); err != nil {
 			return nil, fmt.Errorf("compile cache in %s: %w", cfg.CacheDir, err)
@@ -87,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r := &Runtime{
-		cfg: cfg, cache: cache, http: h, gate: newGate(cfg.Operator.Process.Invocations, cfg.Operator.Process.Queue, cfg.Log),
+		cfg: cfg, cache: cache, shelf: shelf, http: h, gate: newGate(cfg.Operator.Process.Invocations, cfg.Operator.Process.Queue, cfg.Log),
 		memory:  NewMemory(int64(cfg.Operator.Process.Memory)),
 		ahead:   semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		plugins: make(map[*Plugin]struct{}),

@@ -20,44 +20,76 @@ type inspected struct {
 
 const pageSize = 64 << 10
 
-// inspect decides what kind of plugin a module is, refuses what can't run, and returns the module as it is to be compiled.
-func inspect(wasm []byte, m *manifest.Manifest) (inspected, *rewrite.Rewritten, error) {
+// inspect decides what kind of plugin a module is, refuses what can't run, and returns the module as it is to be compiled. What the shelf has of
+// it is judged like a module that is seen for the first time, but needs no parsing and rewriting.
+func inspect(wasm []byte, m *manifest.Manifest, shelf rewrite.Shelf) (inspected, *rewrite.Kept, error) {
+	kept, found := shelf.Find(wasm, entries(m))
+	if found {
+		if what, err := judge(&kept.Outline, m); err != nil || kept.Options.Equal(options(&kept.Outline, m)) {
+			what.of(&kept.Rewritten)
+			return what, kept, err
+		}
+	}
 	mod, err := rewrite.Parse(wasm)
 	if err != nil {
 		e := NewError(CodeInvalidWasm, "%v", err)
 		e.Err = err
 		return inspected{}, nil, e
 	}
+	what, err := judge(&mod.Outline, m)
+	if err != nil {
+		return what, nil, err
+	}
+	o := options(&mod.Outline, m)
+	kept = &rewrite.Kept{Outline: mod.Outline, Options: o, Rewritten: *mod.Rewrite(o)}
+	what.of(&kept.Rewritten)
+	return what, kept, nil
+}
+
+// of adds what the rewrite found.
+func (what *inspected) of(out *rewrite.Rewritten) {
+	what.unfit, what.unfueled = out.Unfit, out.Unfueled
+	if what.unfit == "" && !out.Detached {
+		what.unfit = "its memory can't be filled apart from its start"
+	}
+}
+
+// judge decides what kind of plugin a module is, and refuses what can't run.
+func judge(mod *rewrite.Outline, m *manifest.Manifest) (inspected, error) {
 	what := inspected{raw: true}
 	extism := false
 	for _, i := range mod.Imports {
 		if err := known(i); err != nil {
-			return what, nil, err
+			return what, err
 		}
 		what.raw = what.raw && i.Module != abi.Namespace
 		extism = extism || strings.HasPrefix(i.Module, "extism:")
 		what.sleeps = what.sleeps || i.Module == wasi.Namespace && i.Name == "poll_oneoff"
 	}
 	if extism && !what.raw {
-		return what, nil, NewError(CodeInvalidWasm,
+		return what, NewError(CodeInvalidWasm,
 			"the module imports both %s and Extism's functions; build it with one of the two", abi.Namespace)
 	}
 	if err := fits(mod, m); err != nil {
-		return what, nil, err
+		return what, err
 	}
 	if !mod.Exported(m.Entry, rewrite.Func) {
-		return what, nil, NewError(CodeInvalidWasm, "the module exports no function %q (the manifest's entry); it exports %s",
+		return what, NewError(CodeInvalidWasm, "the module exports no function %q (the manifest's entry); it exports %s",
 			quoted(m.Entry), exported(mod))
 	}
-	out := mod.Rewrite(rewrite.Options{
-		Redirect: redirect, TableEntries: entries(m), Expose: exposed, Detach: !mod.Exported("hs_init", rewrite.Func),
+	return what, nil
+}
+
+// options are how a module is rewritten.
+func options(mod *rewrite.Outline, m *manifest.Manifest) rewrite.Options {
+	o := rewrite.Options{
+		TableEntries: entries(m), Expose: exposed, Detach: !mod.Exported("hs_init", rewrite.Func),
 		Fuel: rewrite.Fuel{Module: fuelNamespace, Name: tick.Name, Interval: fuelInterval},
-	})
-	what.unfit, what.unfueled = out.Unfit, out.Unfueled
-	if what.unfit == "" && !out.Detached {
-		what.unfit = "its memory can't be filled apart from its start"
 	}
-	return what, out, nil
+	for _, i := range mod.Imports {
+		o.Redirect = append(o.Redirect, redirect(i))
+	}
+	return o
 }
 
 const (
@@ -103,7 +135,7 @@ func entries(m *manifest.Manifest) uint64 {
 }
 
 // fits refuses a module that its memory limit could not even start.
-func fits(mod *rewrite.Module, m *manifest.Manifest) error {
+func fits(mod *rewrite.Outline, m *manifest.Manifest) error {
 	if len(mod.Memories) > 1 {
 		return NewError(CodeInvalidWasm, "the module has %d memories; plugins have one", len(mod.Memories))
 	}
@@ -112,14 +144,14 @@ func fits(mod *rewrite.Module, m *manifest.Manifest) error {
 			return NewError(CodeInvalidWasm, "the module needs %d pages of 64 KiB to start, limits.memory is %s", l.Min, m.Limits.Memory)
 		}
 	}
-	if n := mod.TableEntries(); n > entries(m) {
+	if n := mod.TableEntries; n > entries(m) {
 		return NewError(CodeInvalidWasm, "the module's tables and passive element segments have %d entries of %d bytes, limits.memory is %s",
 			n, rewrite.EntrySize, m.Limits.Memory)
 	}
 	return nil
 }
 
-func exported(mod *rewrite.Module) string {
+func exported(mod *rewrite.Outline) string {
 	var names []string
 	for _, e := range mod.Exports {
 		if e.Kind == rewrite.Func && e.Name != warmupExport && len(names) < 10 {

@@ -64,7 +64,7 @@ func TestInspect(t *testing.T) {
 	} {
 		m := &manifest.Manifest{Entry: "run"}
 		m.Limits.Memory = 1 << 20
-		_, out, err := inspect(tc.wasm, m)
+		_, out, err := inspect(tc.wasm, m, "")
 		if tc.want == "" {
 			if err != nil || len(out.Wasm) == 0 {
 				t.Errorf("%s: refused: %v", name, err)
@@ -83,7 +83,7 @@ func TestInspectCapsTables(t *testing.T) {
 	for memory, want := range map[manifest.Bytes]uint64{1 << 20: 1 << 17, 1 << 30: rewrite.MaxTableEntries} {
 		m := &manifest.Manifest{Entry: "run"}
 		m.Limits.Memory = memory
-		_, out, err := inspect(wasm(aType, declare, "\x04\x01\x70\x00\x01", runs, aBody), m)
+		_, out, err := inspect(wasm(aType, declare, "\x04\x01\x70\x00\x01", runs, aBody), m, "")
 		if err != nil {
 			t.Fatal(err)
 		}

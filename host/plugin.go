@@ -80,7 +80,7 @@ type ending struct {
 // invalid_wasm or invalid_manifest. Compiling takes a while: about a second for each 3 MB, once for each content and cache.
 func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	m := src.Manifest
-	what, rewritten, err := inspect(src.Wasm, m)
+	what, rewritten, err := inspect(src.Wasm, m, r.shelf)
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +97,17 @@ func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	p.alive, p.cut = context.WithCancel(context.Background())
 	p.limit(r.cfg.Operator.Rules(src.Name))
 	if what.raw {
-		p.module, err = r.compileRaw(ctx, rewritten, m.Entry)
+		p.module, err = r.compileRaw(ctx, &rewritten.Rewritten, m.Entry)
 	} else {
-		p.module, err = r.http.compile(ctx, rewritten, m.Entry)
+		p.module, err = r.http.compile(ctx, &rewritten.Rewritten, m.Entry)
 	}
 	if err != nil {
 		p.cut()
 		client.Close()
 		return nil, err
+	}
+	if err := r.shelf.Put(src.Wasm, rewritten); err != nil {
+		r.cfg.Log.Warn("the rewritten module can't be kept; the next start takes longer", "plugin", src.Name, "err", err)
 	}
 	if err := p.open(ctx); err != nil {
 		return nil, err

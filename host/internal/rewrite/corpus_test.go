@@ -104,7 +104,7 @@ func readable(wasm []byte) error {
 		return err
 	}
 	for _, o := range []Options{{}, full} {
-		o.Redirect, o.TableEntries = asIs, MaxTableEntries
+		o.TableEntries = MaxTableEntries
 		out := m.Rewrite(o).Wasm
 		if bytes.Equal(out, wasm) {
 			continue

@@ -54,7 +54,7 @@ func TestDetach(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		out := m.Rewrite(Options{Redirect: asIs, Detach: true})
+		out := m.Rewrite(Options{Detach: true})
 		if tc.stays {
 			tc.rest = tc.data
 		}
@@ -98,7 +98,6 @@ func TestStart(t *testing.T) {
 	for name, o := range map[string]Options{
 		"nothing": {}, "everything": full, "no fuel": {Expose: "x", Detach: true}, "no names": {Detach: true, Fuel: full.Fuel}, "only detached": {Detach: true},
 	} {
-		o.Redirect = asIs
 		out := m.Rewrite(o)
 		if out.Detached != (o.Detach && o.Expose != "") || (out.Start != "") != out.Detached {
 			t.Errorf("%s: detached %v, start %q", name, out.Detached, out.Start)
@@ -142,7 +141,6 @@ func TestExpose(t *testing.T) {
 		"no names":   {Options{Fuel: full.Fuel}, "[g] []"},
 		"taken":      {Options{Expose: "g", Fuel: full.Fuel, Detach: true}, "[g] []"},
 	} {
-		tc.o.Redirect = asIs
 		out := m.Rewrite(tc.o)
 		if !compiles(context.Background(), out.Wasm) {
 			t.Errorf("%s: wazero refuses it", name)
@@ -201,7 +199,7 @@ func TestUnfit(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got := m.Rewrite(Options{Redirect: asIs}).Unfit; got != tc.want {
+		if got := m.Rewrite(Options{}).Unfit; got != tc.want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

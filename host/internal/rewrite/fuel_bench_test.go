@@ -72,7 +72,7 @@ func benched(b *testing.B, wasm []byte, fueled, closes bool) api.Module {
 	if err != nil {
 		b.Fatal(err)
 	}
-	o := Options{Redirect: asIs, TableEntries: MaxTableEntries, Expose: "sortie:"}
+	o := Options{TableEntries: MaxTableEntries, Expose: "sortie:"}
 	if fueled {
 		o.Fuel = Fuel{Module: "sortie:fuel", Name: "tick", Interval: 20_000}
 	}
@@ -121,7 +121,7 @@ func BenchmarkFuelCompile(b *testing.B) {
 		b.Fatal(err)
 	}
 	o := full
-	o.Redirect, o.TableEntries = asIs, MaxTableEntries
+	o.TableEntries = MaxTableEntries
 	start := time.Now()
 	fueled := m.Rewrite(o).Wasm
 	b.Logf("rewriting took %v; %d bytes became %d", time.Since(start), len(guest), len(fueled))

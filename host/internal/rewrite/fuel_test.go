@@ -23,7 +23,7 @@ func run(t *testing.T, wasm []byte, interval, last int) (ticks int, err error) {
 		t.Fatal(err)
 	}
 	o := full
-	o.Redirect, o.TableEntries, o.Fuel.Interval = asIs, MaxTableEntries, interval
+	o.TableEntries, o.Fuel.Interval = MaxTableEntries, interval
 	out := m.Rewrite(o)
 	if out.Unfueled != "" {
 		t.Fatal(out.Unfueled)
@@ -186,7 +186,6 @@ func TestFuelIsOutOfReach(t *testing.T) {
 			continue
 		}
 		o := full
-		o.Redirect = asIs
 		if compiles(context.Background(), m.Rewrite(o).Wasm) {
 			t.Errorf("%s: the rewrite made the module valid", name)
 		}
@@ -237,7 +236,7 @@ func TestUnfueled(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := full
-		o.Redirect, o.TableEntries = asIs, MaxTableEntries
+		o.TableEntries = MaxTableEntries
 		out := m.Rewrite(o)
 		if !strings.Contains(out.Unfueled, "with fuel, ") || !out.Detached || len(out.Globals) != 1 || out.Hook == "" {
 			t.Errorf("unfueled: %q, detached: %v, globals: %q", out.Unfueled, out.Detached, out.Globals)

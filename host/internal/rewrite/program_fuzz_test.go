@@ -34,7 +34,7 @@ func FuzzPrograms(f *testing.F) {
 		want := outcome(t, &Rewritten{Wasm: wasm})
 		for _, interval := range []int{1, 50, 1 << 40} {
 			o := full
-			o.Redirect, o.TableEntries, o.Fuel.Interval = asIs, MaxTableEntries, interval
+			o.TableEntries, o.Fuel.Interval = MaxTableEntries, interval
 			out := m.Rewrite(o)
 			if out.Unfueled != "" {
 				t.Fatal(out.Unfueled)

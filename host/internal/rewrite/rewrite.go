@@ -80,12 +80,20 @@ type Limits struct {
 	HasMax bool
 }
 
-// Module is a parsed module. It keeps the bytes it was parsed from; they must not change.
-type Module struct {
+// Outline is what a module asks for and offers.
+type Outline struct {
 	Imports  []Import
 	Exports  []Export
-	Memories []Limits    // defined ones; imported ones are in Imports
-	Tables   []TableType // the same
+	Memories []Limits // defined ones; imported ones are in Imports
+	// TableEntries is how many entries its tables start with, with those of its passive element segments: wazero holds both for each
+	// instance.
+	TableEntries uint64
+}
+
+// Module is a parsed module. It keeps the bytes it was parsed from; they must not change.
+type Module struct {
+	Outline
+	Tables []TableType // defined ones
 
 	size              int
 	sections          []section
@@ -97,7 +105,6 @@ type Module struct {
 	globals           int      // imported ones first
 	leaves            []uint16 // for each defined function, what one without calls and loops costs if that is little; else 0
 	elementEntries    int
-	passiveEntries    int // of those, in passive segments
 	locals            int // of all functions
 	steps             int // the same
 	tangled           int // of these, see work.steps
@@ -173,7 +180,7 @@ func order(id byte) int {
 }
 
 // Exported tells whether the module exports that name as that kind.
-func (m *Module) Exported(name string, kind Kind) bool {
+func (m *Outline) Exported(name string, kind Kind) bool {
 	for _, e := range m.Exports {
 		if e.Name == name && e.Kind == kind {
 			return true

@@ -18,7 +18,7 @@ func (m *Module) read(id byte, body []byte) error {
 	case sectionFunction:
 		r.most(maxFunctions, "functions", func(int) { m.functions = append(m.functions, r.typeIndex()) })
 	case sectionTable:
-		r.most(maxTables, "tables", func(int) { m.Tables = append(m.Tables, r.table()) })
+		r.most(maxTables, "tables", func(int) { m.readTable(r) })
 	case sectionMemory:
 		r.most(maxMemories, "memories", func(int) { m.readMemory(r) })
 	case sectionTag:
@@ -44,7 +44,7 @@ func (m *Module) read(id byte, body []byte) error {
 	if r.err == nil && !r.done() {
 		return fmt.Errorf("%d bytes left over", len(body)-r.pos)
 	}
-	if n := m.TableEntries(); r.err == nil && n > MaxTableEntries {
+	if n := m.TableEntries; r.err == nil && n > MaxTableEntries {
 		return tooMany(n, "entries in its tables and passive element segments", MaxTableEntries)
 	}
 	return r.err
@@ -78,6 +78,12 @@ func (m *Module) signature(r *reader, form byte) {
 	if m.typeValues > maxTypeValues {
 		r.fail(tooMany(uint64(m.typeValues), "parameters and results in its types", maxTypeValues))
 	}
+}
+
+func (m *Module) readTable(r *reader) {
+	t := r.table()
+	m.Tables = append(m.Tables, t)
+	m.TableEntries += t.Min
 }
 
 func (m *Module) readMemory(r *reader) {
@@ -184,7 +190,7 @@ func (m *Module) element(r *reader, i int) {
 		r.fail(tooMany(uint64(m.elementEntries), "entries in its element segments", maxElementEntries))
 	}
 	if flags&3 == 1 {
-		m.passiveEntries += n
+		m.TableEntries += uint64(n)
 	}
 }
 

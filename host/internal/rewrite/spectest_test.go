@@ -154,7 +154,7 @@ func (s *suite) instantiate(t *testing.T, where string, plain, fueled wazero.Run
 	config := wazero.NewModuleConfig().WithName(name).WithStartFunctions()
 	a, errA := plain.InstantiateWithConfig(ctx, wasm, config)
 	o := full
-	o.Redirect, o.TableEntries, o.Fuel.Interval = asIs, MaxTableEntries, 3
+	o.TableEntries, o.Fuel.Interval = MaxTableEntries, 3
 	w := m.Rewrite(o)
 	b, errB := fueled.InstantiateWithConfig(ctx, w.Wasm, config)
 	if errB == nil {

@@ -2,8 +2,8 @@ package rewrite
 
 // Options are what Rewrite changes.
 type Options struct {
-	// Redirect is asked for each import and returns the name of the module to import it from, or "" to leave it.
-	Redirect func(Import) string
+	// Redirect names the module to import each import from, in the order of the imports; "" leaves it where it is, as nil does with all.
+	Redirect []string
 	// TableEntries is how many entries all tables together may grow to. It must cover what they start with.
 	TableEntries uint64
 	// Expose begins the names of what is exported besides: the mutable globals, the start function, and a function that does nothing.
@@ -155,12 +155,12 @@ func (w *writer) add(id byte, count int, elements []byte) {
 	w.bodies[id] = append(next, elements...)
 }
 
-func (m *Module) redirected(to func(Import) string) []byte {
+func (m *Module) redirected(to []string) []byte {
 	body := appendLEB(nil, uint64(len(m.Imports)))
-	for _, i := range m.Imports {
+	for at, i := range m.Imports {
 		module := i.Module
-		if other := to(i); other != "" {
-			module = other
+		if to != nil && to[at] != "" {
+			module = to[at]
 		}
 		body = appendName(body, module)
 		body = appendName(body, i.Name)
@@ -173,7 +173,7 @@ func (m *Module) redirected(to func(Import) string) []byte {
 // declares less itself. wazero's table.grow answers -1 beyond it.
 func (m *Module) capped(entries uint64) []byte {
 	share := uint64(0)
-	if start := m.TableEntries(); entries > start {
+	if start := m.TableEntries; entries > start {
 		share = (entries - start) / uint64(max(len(m.Tables), 1))
 	}
 	body := appendLEB(nil, uint64(len(m.Tables)))
@@ -188,16 +188,6 @@ func (m *Module) capped(entries uint64) []byte {
 		body = appendLEB(body, most)
 	}
 	return body
-}
-
-// TableEntries is how many entries the module's tables start with, with those of its passive element segments: wazero holds both for
-// each instance.
-func (m *Module) TableEntries() uint64 {
-	n := uint64(m.passiveEntries)
-	for _, t := range m.Tables {
-		n += t.Min
-	}
-	return n
 }
 
 func appendName[S string | []byte](b []byte, s S) []byte {

@@ -12,9 +12,6 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// asIs redirects nothing.
-func asIs(Import) string { return "" }
-
 func TestTables(t *testing.T) {
 	t.Parallel()
 	const million = "\xc0\x84\x3d"
@@ -37,7 +34,7 @@ func TestTables(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got := m.Rewrite(Options{Redirect: asIs, TableEntries: tc.entries}).Wasm
+		got := m.Rewrite(Options{TableEntries: tc.entries}).Wasm
 		if want := module(types, tc.want); !bytes.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
@@ -57,7 +54,7 @@ func TestTableGrow(t *testing.T) {
 	ctx := context.Background()
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)
-	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{Redirect: asIs, TableEntries: 100}).Wasm)
+	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{TableEntries: 100}).Wasm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +112,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if d := cmp.Diff(string(want), string(m.Rewrite(Options{Redirect: asIs}).Wasm)); d != "" {
+		if d := cmp.Diff(string(want), string(m.Rewrite(Options{}).Wasm)); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
@@ -136,7 +133,7 @@ func TestTrapNames(t *testing.T) {
 	ctx := context.Background()
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)
-	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{Redirect: asIs}).Wasm)
+	mod, err := rt.Instantiate(ctx, m.Rewrite(Options{}).Wasm)
 	if err != nil {
 		t.Fatal(err)
 	}
