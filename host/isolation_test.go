@@ -69,7 +69,7 @@ const mask = 0x5aa5_1234_8765_a55a
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	for _, k := range keepers {
-		for _, method := range []image.Method{image.Scan, image.Refault, image.Copy, image.None} {
+		for _, method := range []image.Method{image.Watch, image.Scan, image.Refault, image.Copy, image.None} {
 			t.Run(k.name+"/"+method.String(), func(t *testing.T) {
 				t.Parallel()
 				rt := newRuntime(t, fetch.Config{})
@@ -79,7 +79,7 @@ func TestNothingIsLeft(t *testing.T) {
 					t.Fatalf("unfit: %q", p.Unfit())
 				}
 				rounds := 1000
-				if k.slow && (method == image.Refault || method == image.Copy) {
+				if k.slow && method != image.Watch && method != image.None {
 					rounds = 200
 				}
 				if testing.Short() || instrumented() {

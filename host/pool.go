@@ -116,13 +116,13 @@ func (l *pool) give(p *prepared, whole bool) {
 
 // restore brings an instance back to its snapshot, and takes note of what it has of its own by now: those pages stay.
 func (l *pool) restore(p *prepared) bool {
-	restored, err := p.restore()
+	own, err := p.restore()
 	if err != nil {
 		return false
 	}
-	if p.from.images[len(p.from.images)-1].Method() == image.Scan {
-		p.quota.Settle(restored + around)
-		p.from.usual.Store(restored + around)
+	if p.from.images[len(p.from.images)-1].Method() <= image.Scan {
+		p.quota.Settle(own + around)
+		p.from.usual.Store(own + around)
 	}
 	return true
 }

@@ -33,8 +33,8 @@ func (s *snapshot) release() {
 	}
 }
 
-// restore brings an instance back to its snapshot. After an error it must not be used again.
-func (p *prepared) restore() (restored int64, err error) {
+// restore brings an instance back to its snapshot, and tells how many bytes of its memories are its own. After an error it must not be used again.
+func (p *prepared) restore() (own int64, err error) {
 	n, err := p.quota.Restore()
 	if err != nil {
 		return 0, err
@@ -80,9 +80,9 @@ func (p *Plugin) snapshot(ctx context.Context, room int) (*snapshot, *prepared, 
 	return s, next, nil
 }
 
-// usualRoom is what a guest is asked to make room for at first: as much as Go's heap has before its collector begins to work. It costs nothing,
+// usualRoom is what a guest is asked to make room for at first. Whose invocations need more as a rule gets more. What isn't used costs next to nothing,
 // since what is empty isn't kept in an image.
-const usualRoom = 4 << 20
+const usualRoom = 1 << 20
 
 // warmed starts an instance and warms it up. If that leaves something behind which would run in every invocation, it is another one that is only
 // started.

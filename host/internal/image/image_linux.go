@@ -16,10 +16,13 @@ var best = sync.OnceValue(func() Method {
 		return Refault
 	}
 	defer func() { _ = unix.Munmap(page) }()
-	if _, _, err := own(page, new([scanned]region)); err != nil {
+	if _, _, err := pages(page, theirs, new([scanned]region)); err != nil {
 		return Refault
 	}
-	return Scan
+	if _, err := watcher(); err != nil {
+		return Scan
+	}
+	return Watch
 })
 
 // save writes the memory into a file without a name, but for its empty pages, and seals it: nothing can change it any more.
@@ -82,22 +85,61 @@ func unmap(b []byte) error { return unix.Munmap(b) }
 
 func refault(memory []byte) error { return unix.Madvise(memory, unix.MADV_DONTNEED) }
 
-// scan copies back the pages that are the memory's own.
-func (i *Image) scan(memory []byte) (restored int, err error) {
+const (
+	// watchAfter is how often a memory is scanned before it is watched. The kernel maps no pages ahead in a memory that is watched, so that an
+	// instance should have touched what it usually does; and one that is soon thrown away needn't pay for it.
+	watchAfter = 8
+	// watchFrom is from how many pages on that are present a watched memory is quicker to look through than one that is scanned.
+	watchFrom = 64
+)
+
+// scan copies back the pages that are the memory's own, or that were written to since it is watched.
+func (m *Mapping) scan() (own int, err error) {
+	if m.watched {
+		n, err := m.each(written, m.back)
+		if err == nil && n > m.written { // a page that wasn't among them yet may be its own now
+			m.written = n
+			m.own, err = m.each(resident, nil)
+		}
+		return m.own, err
+	}
+	m.own, err = m.each(theirs, m.back)
+	if err == nil && m.image.method == Watch {
+		if m.restored++; m.restored == watchAfter {
+			m.watch()
+		}
+	}
+	return m.own, err
+}
+
+// watch has the kernel take note of writes from now on, if that is worth while. Where it fails, nothing changes.
+func (m *Mapping) watch() {
+	if n, err := m.each(present, nil); err == nil && n >= watchFrom*os.Getpagesize() {
+		m.watched = watch(m.memory) == nil
+	}
+}
+
+// back copies a part of the image into its place. To compare first, and leave alone what is equal, takes longer.
+func (m *Mapping) back(from, to uint64) { copy(m.memory[from:to], m.image.bytes[from:]) }
+
+// each calls f, if there is one, with the memory's pages of a kind, by regions, and tells how many bytes those are.
+func (m *Mapping) each(kind categories, f func(from, to uint64)) (total int, err error) {
 	regions := buffers.Get().(*[scanned]region)
 	defer buffers.Put(regions)
-	base := address(memory)
-	for at := 0; at < len(memory); {
-		n, walked, err := own(memory[at:], regions)
+	base := address(m.memory)
+	for at := 0; at < len(m.memory); {
+		n, walked, err := pages(m.memory[at:], kind, regions)
 		if err != nil {
-			return restored, err
+			return total, err
 		}
 		for _, r := range regions[:n] {
-			restored += copy(memory[r.start-base:r.end-base], i.bytes[r.start-base:])
+			if total += int(r.end - r.start); f != nil {
+				f(r.start-base, r.end-base)
+			}
 		}
 		at += walked
 	}
-	return restored, nil
+	return total, nil
 }
 
 func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
@@ -112,6 +154,7 @@ type scanArg struct {
 
 const (
 	pagemapScan = 0xc0606610 // _IOWR('f', 16, struct pm_scan_arg)
+	pageWritten = 1 << 1
 	pageFile    = 1 << 2
 	pagePresent = 1 << 3
 	pageSwapped = 1 << 4
@@ -127,9 +170,21 @@ var pagemap = sync.OnceValues(func() (int, error) {
 
 var buffers = sync.Pool{New: func() any { return new([scanned]region) }}
 
-// own finds the pages of memory that are no longer the file's: those present or swapped out which no file backs. It fills in as many
-// regions as fit, and tells how far it came.
-func own(memory []byte, regions *[scanned]region) (n, walked int, err error) {
+// categories are a kind of pages: those that aren't in not, are in all, and in one of some, if there are some.
+type categories struct{ not, all, some uint64 }
+
+var (
+	// theirs are an instance's own, no longer the file's: present or swapped out, and no file backs them.
+	theirs = categories{not: pageFile, some: pagePresent | pageSwapped}
+	// resident are the same without those swapped out, as which the kernel also counts what is watched and was never touched.
+	resident = categories{not: pageFile, all: pagePresent}
+	present  = categories{all: pagePresent}
+	// written were written to since they are watched. The kernel looks at a bit for that, and at no page.
+	written = categories{all: pageWritten}
+)
+
+// pages finds the pages of memory that are of a kind. It fills in as many regions as fit, and tells how far it came.
+func pages(memory []byte, kind categories, regions *[scanned]region) (n, walked int, err error) {
 	fd, err := pagemap()
 	if err != nil {
 		return 0, 0, err
@@ -137,7 +192,7 @@ func own(memory []byte, regions *[scanned]region) (n, walked int, err error) {
 	start := address(memory)
 	arg := scanArg{
 		start: start, end: start + uint64(len(memory)), vec: uint64(uintptr(unsafe.Pointer(regions))), vecLen: scanned,
-		categoryInverted: pageFile, categoryMask: pageFile, categoryAnyofMask: pagePresent | pageSwapped,
+		categoryInverted: kind.not, categoryMask: kind.not | kind.all, categoryAnyofMask: kind.some, returnCategories: kind.all,
 	}
 	arg.size = uint64(unsafe.Sizeof(arg))
 	found, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pagemapScan, uintptr(unsafe.Pointer(&arg)))

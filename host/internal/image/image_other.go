@@ -10,7 +10,7 @@ func (i *Image) save([]byte) error { return nil }
 
 func (i *Image) overlay([]byte) error { return nil }
 
-func (i *Image) scan([]byte) (int, error) { return 0, nil }
+func (m *Mapping) scan() (int, error) { return 0, nil }
 
 func unmap([]byte) error { return nil }
 

@@ -8,13 +8,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sortie-run/sortie/host/internal/image"
 )
 
-var methods = []image.Method{image.Scan, image.Refault, image.Copy}
+var methods = []image.Method{image.Watch, image.Scan, image.Refault, image.Copy}
 
 func memory(t testing.TB, n int) []byte {
 	t.Helper()
@@ -42,16 +43,17 @@ func TestRestoreBringsBackEveryByte(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if img.Method() != method || img.Size() != size {
+			if img.Method() != method && method != image.Watch || img.Size() != size {
 				t.Errorf("method %s, size %d", img.Method(), img.Size())
 			}
 			want := bytes.Clone(origin)
 			clear(origin) // the image is a copy
 			mem, other := memory(t, 2*size), memory(t, size)
-			if err := img.Map(mem); err != nil {
+			m, err := img.Map(mem)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := img.Map(other); err != nil {
+			if _, err := img.Map(other); err != nil {
 				t.Fatal(err)
 			}
 			mem[size] = 7
@@ -70,7 +72,7 @@ func TestRestoreBringsBackEveryByte(t *testing.T) {
 						mem[r.IntN(size)] = byte(r.Uint32())
 					}
 				}
-				if _, err := img.Restore(mem[:size]); err != nil {
+				if _, err := m.Restore(mem[:size]); err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(mem[:size], want) {
@@ -103,7 +105,8 @@ func TestScanCopiesOwnPagesOnly(t *testing.T) {
 		t.Skip("this kernel has no PAGEMAP_SCAN")
 	}
 	mem := memory(t, 64*page)
-	if err := img.Map(mem); err != nil {
+	m, err := img.Map(mem)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range mem { // reading makes no page the memory's own
@@ -113,7 +116,7 @@ func TestScanCopiesOwnPagesOnly(t *testing.T) {
 		if at >= 0 {
 			mem[at] = 1
 		}
-		n, err := img.Restore(mem)
+		n, err := m.Restore(mem)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,13 +126,120 @@ func TestScanCopiesOwnPagesOnly(t *testing.T) {
 	}
 }
 
+// A memory that is watched has as many pages of its own as one that isn't: those from before count, and each once.
+func TestWatchCountsOwnPages(t *testing.T) {
+	t.Parallel()
+	page := os.Getpagesize()
+	img, err := image.New(memory(t, 64*page), image.Watch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	if img.Method() != image.Watch {
+		t.Skip("this system has no userfaultfd that tells of writes")
+	}
+	mem := memory(t, 64*page)
+	m, err := img.Map(mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := func(want int, write ...int) {
+		t.Helper()
+		for _, at := range write {
+			mem[at*page]++
+		}
+		if n, err := m.Restore(mem); err != nil || n != want*page {
+			t.Fatalf("it has %d pages of its own, %v; want %d", n/page, err, want)
+		}
+		for _, at := range write {
+			if mem[at*page] != 0 {
+				t.Fatalf("page %d wasn't restored", at)
+			}
+		}
+	}
+	for at := 0; at < len(mem); at += page { // it isn't watched unless much of it is there
+		sum += mem[at]
+	}
+	for range 20 {
+		restore(3, 1, 2, 3)
+	}
+	restore(3)
+	restore(3, 2)
+	restore(4, 2, 5)
+	restore(5, 63)
+	restore(6, 62, 1)
+	restore(6)
+}
+
+// What was swapped out comes back as the image has it, written to before the memory is watched or since.
+func TestSwappedPagesAreRestored(t *testing.T) {
+	t.Parallel()
+	page := os.Getpagesize()
+	for _, method := range []image.Method{image.Watch, image.Scan} {
+		img, err := image.New(memory(t, 256*page), method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer img.Close()
+		mem := memory(t, 256*page)
+		m, err := img.Map(mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range mem {
+			sum += mem[at]
+		}
+		for round := range 20 {
+			for at := round; at < len(mem); at += (1 + round%3) * page {
+				mem[at] = 1
+			}
+			if err := unix.Madvise(mem, unix.MADV_PAGEOUT); err != nil {
+				t.Skip("this kernel swaps nothing out when asked: ", err)
+			}
+			if round%4 == 3 && swapped(t, mem) == 0 {
+				t.Skip("this system has no swap space, or doesn't use it")
+			}
+			if _, err := m.Restore(mem); err != nil {
+				t.Fatal(err)
+			}
+			for at, b := range mem {
+				if b != 0 {
+					t.Fatalf("%s, round %d: byte %d isn't restored", method, round, at)
+				}
+			}
+		}
+	}
+}
+
+// swapped counts the pages that are swapped out: bit 62 of what /proc/PID/pagemap has of each.
+func swapped(t *testing.T, mem []byte) (n int) {
+	t.Helper()
+	f, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	entries := make([]byte, 8*len(mem)/os.Getpagesize())
+	if _, err := f.ReadAt(entries, 8*int64(uintptr(unsafe.Pointer(&mem[0])))/int64(os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(entries) > 0; entries = entries[8:] {
+		if entries[7]&0x40 != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	img, err := image.New(nil, image.Scan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := img.Restore(nil); n != 0 || err != nil {
+	if m, err := img.Map(nil); err != nil {
+		t.Error(err)
+	} else if n, err := m.Restore(nil); n != 0 || err != nil {
 		t.Error(n, err)
 	}
 	img, err = image.New(memory(t, 1<<16), image.Scan)
@@ -137,13 +247,17 @@ func TestSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer img.Close()
-	if img.Map(make([]byte, 1<<15)) == nil {
+	if _, err := img.Map(make([]byte, 1<<15)); err == nil {
 		t.Error("mapped into too little")
 	}
-	if _, err := img.Restore(memory(t, 1<<17)); err == nil {
+	if m, err := img.Map(memory(t, 1<<17)); err != nil {
+		t.Error(err)
+	} else if _, err := m.Restore(memory(t, 1<<17)); err == nil {
 		t.Error("restored a memory of another size")
 	}
 }
+
+var sum byte
 
 // The copy loop beside its alternatives: n pages scattered over 4 MiB are written to, and brought back.
 func BenchmarkRestore(b *testing.B) {
@@ -157,15 +271,24 @@ func BenchmarkRestore(b *testing.B) {
 				}
 				defer img.Close()
 				mem := memory(b, 4<<20)
-				if err := img.Map(mem); err != nil {
+				m, err := img.Map(mem)
+				if err != nil {
 					b.Fatal(err)
+				}
+				for at := 0; at < len(mem); at += page { // as a guest reads much of it
+					sum += mem[at]
+				}
+				for range 10 {
+					if _, err := m.Restore(mem); err != nil {
+						b.Fatal(err)
+					}
 				}
 				b.ReportAllocs()
 				for b.Loop() {
 					for i := range n {
 						mem[i*(1024/n)*page]++
 					}
-					if _, err := img.Restore(mem); err != nil {
+					if _, err := m.Restore(mem); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -146,9 +146,9 @@ func (q *Quota) Grown() int64 {
 	return n
 }
 
-// Restore brings all memories back to their images, and tells how many bytes of them had to be. After an error the instance must not run
-// again: a memory has grown, or has no image.
-func (q *Quota) Restore() (restored int, err error) {
+// Restore brings all memories back to their images, and tells how many bytes are the instance's own. After an error it must not run again: a
+// memory has grown, or has no image.
+func (q *Quota) Restore() (own int, err error) {
 	if q.err != nil {
 		return 0, q.err
 	}
@@ -156,22 +156,26 @@ func (q *Quota) Restore() (restored int, err error) {
 		return 0, fmt.Errorf("memory: %d memories, but %d images", len(q.all), len(q.images))
 	}
 	for _, l := range q.all {
-		n, err := l.image.Restore(l.bytes)
-		restored += n
+		if l.laid == nil {
+			return own, errors.New("memory: an image isn't in its place")
+		}
+		n, err := l.laid.Restore(l.bytes)
+		own += n
 		if err != nil {
-			return restored, err
+			return own, err
 		}
 	}
-	return restored, nil
+	return own, nil
 }
 
 // linear is one memory: a reservation of address space of which the first len(bytes) are in use. Growing doesn't move it.
 type linear struct {
 	quota *Quota
 	image *image.Image // what it begins as; nil: empty
-	max   uint64       // what the reservation holds
-	whole []byte       // the reservation; nil before the first use
-	bytes []byte       // whole[:size]
+	laid  *image.Mapping
+	max   uint64 // what the reservation holds
+	whole []byte // the reservation; nil before the first use
+	bytes []byte // whole[:size]
 }
 
 // Reallocate implements experimental.LinearMemory. It returns nil, which the guest sees as a refused memory.grow, when all
@@ -229,7 +233,9 @@ func (l *linear) begin(size uint64) {
 	case !mapped && l.image.Method() != image.Copy:
 		l.quota.err = errors.New("memory: the system has no address space for an image")
 	default:
-		l.quota.err = errors.Join(l.quota.err, l.image.Map(l.whole))
+		var err error
+		l.laid, err = l.image.Map(l.whole)
+		l.quota.err = errors.Join(l.quota.err, err)
 	}
 }
 
