@@ -172,6 +172,7 @@ type service struct {
 	runtime  *host.Runtime
 	engine   *fetch.Engine
 	store    *files.Store
+	ballast  []byte
 }
 
 // open makes everything that the server needs, in data.
@@ -180,6 +181,7 @@ func (s *service) open(ctx context.Context, data, token string, a *app) error {
 	if err != nil {
 		return err
 	}
+	s.ballast = ballast(int64(s.operator.Process.Memory))
 	if s.store, err = files.Open(filepath.Join(data, "store")); err != nil {
 		return err
 	}
