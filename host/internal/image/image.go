@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 )
 
 // Method is how a memory is brought back to its image.
@@ -45,7 +46,12 @@ type Image struct {
 	bytes  []byte // the image, to be read only
 	file   *os.File
 	mapped bool // whether bytes is a mapping of file
+
+	usual atomic.Pointer[[]span] // what an instance has of its own after an invocation; nil: not known yet
 }
+
+// span is a part of a memory: offsets.
+type span struct{ from, to uint64 }
 
 // ErrSize is returned for a memory that isn't as large as its image.
 var ErrSize = errors.New("image: the memory has another size than its image")
@@ -94,7 +100,11 @@ func (i *Image) Map(memory []byte) (*Mapping, error) {
 		copy(memory, i.bytes)
 		return m, nil
 	}
-	return m, i.overlay(m.memory)
+	if err := i.overlay(m.memory); err != nil {
+		return nil, err
+	}
+	m.ahead()
+	return m, nil
 }
 
 // Restore brings a memory, which must be as large as its image, back to that, and tells how many of its bytes are its own: pages that no

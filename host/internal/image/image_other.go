@@ -10,6 +10,8 @@ func (i *Image) save([]byte) error { return nil }
 
 func (i *Image) overlay([]byte) error { return nil }
 
+func (m *Mapping) ahead() {}
+
 func (m *Mapping) scan() (int, error) { return 0, nil }
 
 func unmap([]byte) error { return nil }

@@ -171,6 +171,59 @@ func TestWatchCountsOwnPages(t *testing.T) {
 	restore(6)
 }
 
+// A memory begins with the pages that others had of their own after an invocation, unless that is a lot; and they are the image's.
+func TestUsualPagesAreGivenAhead(t *testing.T) {
+	t.Parallel()
+	page := os.Getpagesize()
+	origin := memory(t, 512*page)
+	for at := range origin {
+		origin[at] = byte(at / page)
+	}
+	img, err := image.New(origin, image.Watch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	if img.Method() > image.Scan {
+		t.Skip("this kernel doesn't tell which pages are a memory's own")
+	}
+	begin := func(want int) (*image.Mapping, []byte) {
+		t.Helper()
+		mem := memory(t, 512*page)
+		m, err := img.Map(mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := m.Restore(mem); err != nil || n != want*page {
+			t.Errorf("it begins with %d pages of its own, %v; want %d", n/page, err, want)
+		}
+		if !bytes.Equal(mem, origin) {
+			t.Error("it isn't the image")
+		}
+		return m, mem
+	}
+	use := func(m *image.Mapping, mem []byte, pages ...int) {
+		t.Helper()
+		for _, at := range pages {
+			mem[at*page]++
+		}
+		if _, err := m.Restore(mem); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, itsMemory := begin(0)
+	use(first, itsMemory, 3, 7, 8)
+	second, its := begin(3)
+	use(second, its, 3, 500)
+	use(second, its, 9) // not what it had after its first
+	third, itsOwn := begin(4)
+	for at := range 300 { // more than a MiB
+		itsOwn[at*page]++
+	}
+	use(third, itsOwn)
+	begin(4)
+}
+
 // What was swapped out comes back as the image has it, written to before the memory is watched or since.
 func TestSwappedPagesAreRestored(t *testing.T) {
 	t.Parallel()
