@@ -23,12 +23,13 @@ type seeded struct {
 // Uint64 makes it a rand.Source.
 func (s *seeded) Uint64() uint64 {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.chacha8.Uint64()
+	v := s.chacha8.Uint64()
+	s.mu.Unlock()
+	return v
 }
 
 func (s *seeded) reseed() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.chacha8.Seed(seed())
+	s.mu.Unlock()
 }

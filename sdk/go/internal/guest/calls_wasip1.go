@@ -69,10 +69,10 @@ func unknown(state host.State, code, message string) host.Outcome {
 // Cancel cancels what hasn't settled; the host settles it at once. Streams of members that have settled go on.
 func (c *calls) Cancel() {
 	c.inv.mu.Lock()
-	defer c.inv.mu.Unlock()
 	if !c.inv.ended {
 		hostCancel(c.handle)
 	}
+	c.inv.mu.Unlock()
 }
 
 // Drop cancels and forgets.

@@ -1,6 +1,9 @@
 package guest
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // The functions of the ABI, see host/ABI.md. Pointers are valid until they return.
 
@@ -134,7 +137,10 @@ func whole(length uint64, read func(ptr unsafe.Pointer, capacity uint32) int32) 
 	if length == 0 {
 		return nil
 	}
-	body := make([]byte, length)
+	var room strings.Builder // the one way to memory that isn't cleared first, to be written to anyway
+	room.Grow(int(length))
+	_ = room.WriteByte(0)
+	body := unsafe.Slice(unsafe.StringData(room.String()), length)
 	got := 0
 	for got < len(body) {
 		n := read(pointer(body[got:]), uint32(len(body)-got))

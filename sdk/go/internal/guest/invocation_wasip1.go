@@ -76,7 +76,6 @@ type waiter struct {
 // end wakes whoever still waits. Goroutines outlive an invocation only where the instance does; those find their fetches cancelled.
 func (inv *invocation) end() {
 	inv.mu.Lock()
-	defer inv.mu.Unlock()
 	inv.ended = true
 	for handle := range inv.parked {
 		inv.unpark(handle)
@@ -88,13 +87,15 @@ func (inv *invocation) end() {
 			close(m.of.settled)
 		}
 	}
+	inv.mu.Unlock()
 }
 
 // Deadline implements host.Host; so do Log, Config, Send and Group.
 func (inv *invocation) Deadline() time.Time {
 	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	return inv.deadline
+	deadline := inv.deadline
+	inv.mu.Unlock()
+	return deadline
 }
 
 // maxLine keeps a line below what the host takes at once.

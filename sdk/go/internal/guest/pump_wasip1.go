@@ -54,8 +54,8 @@ func deliver(events []byte) {
 		return
 	}
 	inv.mu.Lock()
-	defer inv.mu.Unlock()
 	for ; len(events) >= 4; events = events[4:] {
 		inv.wake(binary.LittleEndian.Uint32(events))
 	}
+	inv.mu.Unlock()
 }

@@ -100,8 +100,8 @@ func (inv *invocation) failure(handle uint32) error {
 // Close lets the host free what wasn't read, and ends its fetch. A Read that waits returns.
 func (r *reader) Close() error {
 	r.inv.mu.Lock()
-	defer r.inv.mu.Unlock()
 	r.end(errClosed)
+	r.inv.mu.Unlock()
 	return nil
 }
 
