@@ -83,7 +83,7 @@ func judge(mod *rewrite.Outline, m *manifest.Manifest) (inspected, error) {
 // options are how a module is rewritten.
 func options(mod *rewrite.Outline, m *manifest.Manifest) rewrite.Options {
 	o := rewrite.Options{
-		TableEntries: entries(m), Expose: exposed, Detach: !mod.Exported("hs_init", rewrite.Func),
+		TableEntries: entries(m), Expose: exposed, Detach: !mod.Exported("hs_init", rewrite.Func), LazyTable: lazyTable,
 		Fuel: rewrite.Fuel{Module: fuelNamespace, Name: tick.Name, Interval: fuelInterval},
 	}
 	for _, i := range mod.Imports {
@@ -95,6 +95,8 @@ func options(mod *rewrite.Outline, m *manifest.Manifest) rewrite.Options {
 const (
 	// exposed begins the names of what the rewrite exports.
 	exposed = "sortie:"
+	// lazyTable is from how many entries on a plugin's table is filled as it is used.
+	lazyTable = 256
 	// fuelInterval is how many loops and calls a guest makes between two ticks: some 50 µs.
 	fuelInterval = 20_000
 )

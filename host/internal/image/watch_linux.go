@@ -72,7 +72,7 @@ func watchBy(fd int, memory []byte) error {
 func tryWatch(fd int) error {
 	page := os.Getpagesize()
 	i := &Image{size: 6 * page}
-	defer i.Close()
+	defer func() { _ = i.Close() }()
 	if err := i.save(make([]byte, i.size)); err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (f *function) walk(body []byte, typeIndex uint32) error {
 func (f *function) instruction() {
 	op, i := f.r.opcode()
 	f.instructions++
-	if op == opTableSet || op == opMisc {
+	if op == opTableSet || op == opMisc || op == opTableGet || op == opReturnCallIndirect {
 		f.m.state(op, f.r.sub)
 	}
 	f.extra += extra(op, f.r.sub)

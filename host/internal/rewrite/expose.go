@@ -45,10 +45,23 @@ func (w *writer) expose() {
 	w.add(sectionExport, count, exports)
 }
 
-// function adds a function without locals, and returns its index. typ is its type's, encoded.
+// added is a function without locals: the index of its type, encoded, and its code.
+type added struct{ typ, code []byte }
+
+// functions adds them behind all others.
+func (w *writer) functions(all []added) {
+	var types, codes []byte
+	for _, f := range all {
+		types = append(types, f.typ...)
+		codes = append(append(appendLEB(codes, uint64(len(f.code)+1)), 0), f.code...)
+	}
+	w.add(sectionFunction, len(all), types)
+	w.add(sectionCode, len(all), codes)
+}
+
+// function adds one, and returns its index.
 func (w *writer) function(typ, code []byte) (index uint64) {
-	w.add(sectionFunction, 1, typ)
-	w.add(sectionCode, 1, appendName(nil, append([]byte{0}, code...)))
+	w.functions([]added{{typ, code}})
 	r := &reader{data: w.bodies[sectionFunction]}
 	return uint64(w.imports()) + r.u32() - 1
 }

@@ -45,6 +45,10 @@ func (w *writer) fuel() {
 	m := w.m
 	global := uint64(m.globals)
 	refuel := uint64(len(m.functions) + 1) // behind all others
+	var table []uint64
+	if n := w.o.LazyTable; n > 0 && m.elementEntries >= n {
+		table = m.lazyTable(w.bodies[sectionElement])
+	}
 	w.shiftElements()
 	w.shiftGlobals()
 	w.shiftExports()
@@ -53,6 +57,9 @@ func (w *writer) fuel() {
 		w.names = m.shiftNames(w.names)
 	}
 	p := patcher{m: m, global: appendLEB(nil, global), refuel: appendLEB(nil, refuel), charge: appendLEB(nil, refuel+1)}
+	if table != nil {
+		p.ready = appendLEB(nil, refuel+2)
+	}
 	if body := w.bodies[sectionCode]; body != nil {
 		w.bodies[sectionCode] = p.code(body)
 	}
@@ -69,5 +76,10 @@ func (w *writer) fuel() {
 	w.add(sectionType, 1, []byte{typeFunc, 1, typeI32, 0})
 	code = append(append([]byte{opGlobalGet}, p.global...), opLocalGet, 0, opExtend, opI64Const, bulkUnit, opI64ShrU, opI64Sub)
 	code = p.refuelled(code)
-	w.function(appendLEB(nil, uint64(len(m.types)+1)), append(code, opEnd))
+	unary := appendLEB(nil, uint64(len(m.types)+1))
+	w.function(unary, append(code, opEnd))
+	if table != nil {
+		w.add(sectionType, 1, []byte{typeFunc, 1, typeI32, 1, typeI32})
+		w.lazy(table, refuel+2, unary, appendLEB(nil, uint64(len(m.types)+2)))
+	}
 }

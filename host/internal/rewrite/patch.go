@@ -6,6 +6,7 @@ type patcher struct {
 	global []byte // the counter's index, encoded
 	refuel []byte // that of the function which fills it up
 	charge []byte // that of the function which takes fuel for as much as its parameter says
+	ready  []byte // that of the function which puts a table's entry in; nil: they are all there
 
 	path
 	out []byte
@@ -57,6 +58,10 @@ func (p *patcher) function(code []byte, index int) []byte {
 			out = p.check(out, at.cost, 0)
 		case pointBulk:
 			out = p.pay(out, locals)
+		case pointTable:
+			if p.ready != nil {
+				out = append(append(out, opCall), p.ready...)
+			}
 		}
 	}
 	p.out = append(out, code[done:]...)

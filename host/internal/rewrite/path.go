@@ -24,10 +24,11 @@ type point struct {
 type pointKind byte
 
 const (
-	pointCall pointKind = iota // an instruction that names a function: its opcode is one byte
-	pointLoop                  // a check behind it
-	pointLong                  // a check before it
-	pointBulk                  // an instruction that takes as long as its last operand says
+	pointCall  pointKind = iota // an instruction that names a function: its opcode is one byte
+	pointLoop                   // a check behind it
+	pointLong                   // a check before it
+	pointBulk                   // an instruction that takes as long as its last operand says
+	pointTable                  // a call through a table
 )
 
 // open is a block that is open.
@@ -76,6 +77,7 @@ func (p *path) find(m *Module, r *reader, locals uint64) {
 			r.u32()
 			if i.immediate == immCallIndirect {
 				r.u32()
+				p.points = append(p.points, point{at: at, after: r.pos, kind: pointTable})
 			}
 		case immLocal, immFill:
 			r.u32()

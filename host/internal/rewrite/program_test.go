@@ -5,12 +5,13 @@ package rewrite
 type generator struct {
 	bytes []byte
 	b     *body
-	self  int // the function that is being written
-	depth int // of expressions and blocks
-	loops int // that are open
-	steps int // statements that are left to the function
-	calls int // of later functions, so far
-	open  int // blocks that can be branched out of
+	self  int  // the function that is being written
+	depth int  // of expressions and blocks
+	loops int  // that are open
+	steps int  // statements that are left to the function
+	calls int  // of later functions, so far
+	open  int  // blocks that can be branched out of
+	still bool // whether the table may be called only
 }
 
 // What a generated module has. Functions 0 and 1 are imported, 2 to 5 take and return i64, 6 and 7 are in the table: 6 takes and returns i64 too,
@@ -39,14 +40,15 @@ func (g *generator) pick(n int) int {
 
 // program is the module.
 func (g *generator) program() []byte {
-	flavour := g.pick(8) // 1: a data count, so that there can be memory.init; 2: a start function; 4: a segment that doesn't fit
+	flavour := g.pick(16) // 1: a data count, so that there can be memory.init; 2: a start function; 4: a segment that doesn't fit; 8: a table that is only called
+	still := flavour&8 != 0
 	counted, start, over := flavour&1 != 0, flavour&2 != 0, flavour&4 != 0 && g.pick(8) == 7
 	passive := counted && flavour&4 != 0
 	code := &body{}
 	code.op(10, lastCaller-firstOwn+3)
 	for i := firstOwn; i <= leafTwo; i++ {
 		g.b = &body{}
-		*g = generator{bytes: g.bytes, b: g.b, self: i, steps: 12}
+		*g = generator{bytes: g.bytes, b: g.b, self: i, steps: 12, still: still}
 		g.b.op(3, 1, i32, 1, f64, 2, i32)
 		if i == leafTwo { // which has no parameter; its local 0 is an i64 too
 			g.b.Reset()
@@ -74,7 +76,11 @@ func (g *generator) program() []byte {
 	if start {
 		sections = append(sections, []byte{8, leafTwo})
 	}
-	sections = append(sections, []byte{9, 2, 0, 0x41, 1, 0x0b, 3, leafOne, leafTwo, leafOne, 1, 0, 2, leafOne, leafTwo})
+	if still {
+		sections = append(sections, []byte{9, 2, 0, 0x41, 1, 0x0b, 3, leafOne, leafTwo, leafOne, 0, 0x41, 3, 0x0b, 2, leafTwo, 0})
+	} else {
+		sections = append(sections, []byte{9, 2, 0, 0x41, 1, 0x0b, 3, leafOne, leafTwo, leafOne, 1, 0, 2, leafOne, leafTwo})
+	}
 	if counted {
 		sections = append(sections, []byte{12, 2})
 	}
@@ -238,6 +244,9 @@ func (g *generator) table() {
 		default:
 			g.b.op(0xd2, leafTwo)
 		}
+	}
+	if g.still {
+		return
 	}
 	switch g.pick(6) {
 	case 0:

@@ -109,6 +109,7 @@ type Module struct {
 	steps             int // the same
 	tangled           int // of these, see work.steps
 	writesTables      bool
+	readsTables       bool // or calls through one in place of returning
 	dropsSegments     bool
 	sharesMemory      bool
 }

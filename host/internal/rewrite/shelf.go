@@ -18,7 +18,7 @@ type Shelf string
 
 // sources are this package's own: whatever another version of it made is of no use. See host/RATIONALE.md, "Why is a rewritten module kept?".
 //
-//go:embed bounds.go code.go data.go detach.go expose.go fuel.go instructions.go kept.go live.go names.go patch.go path.go reader.go
+//go:embed bounds.go code.go data.go detach.go expose.go fuel.go instructions.go kept.go lazy.go live.go names.go patch.go path.go reader.go
 //go:embed rewrite.go sections.go shelf.go shift.go unfit.go write.go
 var sources embed.FS
 

@@ -47,11 +47,14 @@ const (
 	opMisc     = 0xfc
 )
 
-// state notes an instruction that changes what no image holds. sub is the second byte after 0xfc.
+// state notes an instruction that changes what no image holds, or reads a table other than by calling an entry. sub is the second byte after
+// 0xfc.
 func (m *Module) state(op, sub byte) {
 	switch {
 	case op == opTableSet:
 		m.writesTables = true
+	case op == opTableGet || op == opReturnCallIndirect:
+		m.readsTables = true
 	case op != opMisc:
 	case sub == miscDataDrop || sub == miscElemDrop:
 		m.dropsSegments = true

@@ -11,6 +11,9 @@ type Options struct {
 	Expose string
 	// Detach takes the active data segments and the start function out, for the host to apply. A start function needs Expose for it.
 	Detach bool
+	// LazyTable is from how many entries on a table begins empty, and has them put in as they are called. It is done together with Fuel only. 0:
+	// never.
+	LazyTable int
 	// Fuel is the function that the module is to call whenever its fuel has run out. Without a name, no fuel is put in.
 	Fuel Fuel
 }
@@ -58,7 +61,13 @@ func (m *Module) Rewrite(o Options) *Rewritten {
 		return out
 	}
 	// Checks are code too: what was just within the bounds may have passed them.
-	if _, err := Parse(out.Wasm); err != nil {
+	_, err := Parse(out.Wasm)
+	if err != nil && o.LazyTable > 0 {
+		o.LazyTable = 0
+		out = m.rewrite(o)
+		_, err = Parse(out.Wasm)
+	}
+	if err != nil {
 		o.Fuel = Fuel{}
 		out = m.rewrite(o)
 		out.Unfueled = "with fuel, " + err.Error()
