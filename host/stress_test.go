@@ -84,8 +84,8 @@ limits: {wall: 5m, cpu: 2m, memory: 512MiB}`, concurrency))
 	eventually(t, "its goroutines are gone", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// Five hundred guests wait at once, for two seconds and more, which costs next to nothing; and with a guest that costs little to start, the
-// whole takes less than a second of processor time.
+// Five hundred guests wait at once, for two seconds and more, which costs next to nothing; the whole takes less than a second of processor time,
+// with their instances made for it: 0.6 to 0.8 s with the SDK, for which a busy machine gets twice that.
 func TestFiveHundredWaiting(t *testing.T) {
 	if testing.Short() || instrumented() {
 		t.Skip("it measures time")
@@ -102,14 +102,14 @@ limits: {wall: 3m}`
 		name   string
 		plugin *host.Plugin
 		ask    func(url string) *host.Request
-		cheap  bool // whether starting it is
+		most   time.Duration // of processor time
 	}{
 		{"with the SDK", load(t, rt, guestDir, yaml), func(url string) *host.Request {
 			return &host.Request{Path: "/fetch", RawQuery: "url=" + url}
-		}, false},
+		}, 2 * time.Second},
 		{"by hand", loadWat(t, rt, "abi_v1", yaml), func(url string) *host.Request {
 			return &host.Request{Path: "/fetch", Body: []byte(url)}
-		}, true},
+		}, time.Second},
 	} {
 		t.Run(guest.name, func(t *testing.T) {
 			url, entered := elsewhere(t, n, each)
@@ -141,7 +141,7 @@ limits: {wall: 3m}`
 			}
 			t.Logf("%d invocations took %s; processor time: %s altogether, of which %s after all of them waited (%s)", n, time.Since(began),
 				end-start, end-waiting, after)
-			if used := end - start; guest.cheap && used >= time.Second {
+			if used := end - start; used >= guest.most {
 				t.Errorf("%s of processor time for all of it", used)
 			}
 			if used := end - waiting; used >= 2*time.Second { // 0.8 to 1.3 s on two busy cores, much of it for giving memory back

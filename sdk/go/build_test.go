@@ -45,8 +45,13 @@ func TestPluginBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range imports {
-		if i != "sortie:host/v1" && i != "wasi_snapshot_preview1" {
+		if module, _, _ := strings.Cut(i, " "); module != "sortie:host/v1" && module != "wasi_snapshot_preview1" {
 			t.Errorf("the plugin imports from %s", i)
+		}
+	}
+	for _, want := range []string{"group", "quiet", "outcomes"} { // one wake for a whole group, and one read
+		if !slices.Contains(imports, "sortie:host/v1 "+want) {
+			t.Errorf("the plugin never calls %s", want)
 		}
 	}
 	for _, want := range []string{"memory", "_initialize", "handle"} {
@@ -108,8 +113,8 @@ func names(module []byte) (imports, exports []string, err error) {
 		switch id {
 		case 2:
 			for n := number(&section); n > 0; n-- {
-				imports = append(imports, text(&section))
-				text(&section)
+				module := text(&section)
+				imports = append(imports, module+" "+text(&section))
 				if section[0] != 0 {
 					return nil, nil, errors.New("an import that isn't a function")
 				}
