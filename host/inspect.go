@@ -43,6 +43,9 @@ func inspect(wasm []byte, m *manifest.Manifest, shelf rewrite.Shelf) (inspected,
 	o := options(&mod.Outline, m)
 	kept = &rewrite.Kept{Outline: mod.Outline, Options: o, Rewritten: *mod.Rewrite(o)}
 	what.of(&kept.Rewritten)
+	if what.unfueled != "" && kept.Outline.Refers {
+		return what, nil, NewError(CodeInvalidWasm, "the module's code refers to functions (ref.func), which it can only together with fuel; but %s", what.unfueled)
+	}
 	return what, kept, nil
 }
 

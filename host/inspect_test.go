@@ -48,7 +48,10 @@ func TestInspect(t *testing.T) {
 		wasm []byte
 		want string // "": taken
 	}{
-		"plain":            {wasm(aType, declare, runs, aBody), ""},
+		"plain":      {wasm(aType, declare, runs, aBody), ""},
+		"references": {wasm(aType, declare, runs, "\x0a\x01\x05\x00\xd2\x00\x1a\x0b"), ""},
+		"kept references": {wasm(aType, declare, "\x07\x02\x03run\x00\x00"+str("sortie:a")+"\x00\x00", "\x0a\x01\x05\x00\xd2\x00\x1a\x0b"),
+			"the module's code refers to functions (ref.func), which"},
 		"table":            {wasm(aType, declare, "\x04\x01\x70\x00\x80\x80\x08", runs, aBody), ""}, // 131,072
 		"table too large":  {wasm(aType, declare, "\x04\x01\x70\x00\x81\x80\x08", runs, aBody), "131073 entries of 8 bytes, limits.memory is 1MiB"},
 		"tables too large": {wasm(aType, declare, "\x04\x02\x70\x00\x80\x80\x04\x70\x00\x81\x80\x04", runs, aBody), "131073 entries of 8 bytes"},

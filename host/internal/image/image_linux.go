@@ -89,8 +89,9 @@ const (
 	// watchAfter is how often a memory is scanned before it is watched. The kernel maps no pages ahead in a memory that is watched, so that an
 	// instance should have touched what it usually does; and one that is soon thrown away needn't pay for it.
 	watchAfter = 8
-	// watchFrom is from how many pages on that are present a watched memory is quicker to look through than one that is scanned.
-	watchFrom = 64
+	// watchFrom is from how many pages on that are present a watched memory is quicker to look through than one that is scanned; and they must be
+	// one of watchPart, since what is watched is looked through wholly.
+	watchFrom, watchPart = 64, 16
 )
 
 // scan copies back the pages that are the memory's own, or that were written to since it is watched.
@@ -140,7 +141,7 @@ func (m *Mapping) ahead() {
 
 // watch has the kernel take note of writes from now on, if that is worth while. Where it fails, nothing changes.
 func (m *Mapping) watch() {
-	if n, err := m.each(present, nil); err == nil && n >= watchFrom*os.Getpagesize() {
+	if n, err := m.each(present, nil); err == nil && n >= max(watchFrom*os.Getpagesize(), len(m.memory)/watchPart) {
 		m.watched = watch(m.memory) == nil
 	}
 }

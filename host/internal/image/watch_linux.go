@@ -16,6 +16,7 @@ const (
 
 	uffdAPI          = 0xc018aa3f // _IOWR(0xaa, 0x3f, struct uffdio_api)
 	uffdRegister     = 0xc020aa00 // _IOWR(0xaa, 0x00, struct uffdio_register)
+	uffdUnregister   = 0x8010aa01 // _IOR(0xaa, 0x01, struct uffdio_range)
 	uffdWriteProtect = 0xc018aa06 // _IOWR(0xaa, 0x06, struct uffdio_writeprotect)
 
 	uffdVersion       = 0xaa
@@ -64,7 +65,11 @@ func watchBy(fd int, memory []byte) error {
 	if err := control(fd, uffdRegister, &struct{ start, size, mode, ioctls uint64 }{start, size, registerForWrites, 0}); err != nil {
 		return err
 	}
-	return control(fd, uffdWriteProtect, &struct{ start, size, mode uint64 }{start, size, protect})
+	err := control(fd, uffdWriteProtect, &struct{ start, size, mode uint64 }{start, size, protect})
+	if err != nil { // what is protected by then would count as swapped out
+		err = errors.Join(err, control(fd, uffdUnregister, &struct{ start, size uint64 }{start, size}))
+	}
+	return err
 }
 
 // tryWatch watches a small image, of which some pages were touched before, some are afterwards, and some never, and looks whether the right

@@ -131,4 +131,4 @@ func compiles(ctx context.Context, wasm []byte) (ok bool) {
 }
 
 // full asks for everything.
-var full = Options{Expose: "sortie:", Detach: true, LazyTable: 1, Fuel: Fuel{Module: "sortie:fuel", Name: "tick", Interval: 1000}}
+var full = Options{Expose: "sortie:", Detach: true, LazyTable: 1, TypedReferences: true, Fuel: Fuel{Module: "sortie:fuel", Name: "tick", Interval: 1000}}

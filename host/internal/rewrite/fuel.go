@@ -38,6 +38,8 @@ const (
 	typeFunc    = 0x60
 	typeI32     = 0x7f
 	typeI64     = 0x7e
+	typeFuncRef = 0x70
+	typeRef     = 0x64 // of a type, and not null
 )
 
 // fuel puts it in. Function indices from the imported ones on move up by one.
@@ -57,6 +59,7 @@ func (w *writer) fuel() {
 		w.names = m.shiftNames(w.names)
 	}
 	p := patcher{m: m, global: appendLEB(nil, global), refuel: appendLEB(nil, refuel), charge: appendLEB(nil, refuel+1)}
+	p.typed = w.o.TypedReferences
 	if table != nil {
 		p.ready = appendLEB(nil, refuel+2)
 	}
@@ -67,6 +70,9 @@ func (w *writer) fuel() {
 	w.add(sectionImport, 1, append(tick, w.nothing()...))
 	interval := appendSigned([]byte{opI64Const}, int64(w.o.Fuel.Interval))
 	w.add(sectionGlobal, 1, append(append([]byte{typeI64, 1}, interval...), opEnd))
+	if len(p.referred) > 0 {
+		w.add(sectionGlobal, len(p.referred), p.references)
+	}
 
 	code := appendLEB([]byte{opCall}, uint64(m.importedFunctions))
 	code = append(code, interval...)

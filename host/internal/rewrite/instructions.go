@@ -262,14 +262,20 @@ func (r *reader) skip(imm immediate) {
 }
 
 // constant skips a constant expression (section 3.3.10), with the arithmetic of the extended-const proposal.
-func (r *reader) constant() {
+func (r *reader) constant() { r.constantOf(func(uint64) {}) }
+
+// constantOf is the same, and names the functions that it refers to.
+func (r *reader) constantOf(declare func(function uint64)) {
 	for r.err == nil {
 		op, i := r.opcode()
 		imm := i.immediate
 		switch op {
 		case opEnd:
 			return
-		case 0x23, 0x41, 0x42, 0x43, 0x44, 0xd0, 0xd2, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
+		case opRefFunc:
+			declare(r.u32())
+			continue
+		case 0x23, 0x41, 0x42, 0x43, 0x44, 0xd0, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
 		case 0xfd:
 			if imm != immV128 {
 				imm = immUnknown

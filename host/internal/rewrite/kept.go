@@ -21,7 +21,8 @@ type Kept struct {
 
 // Equal tells whether two options ask for the same.
 func (o *Options) Equal(p Options) bool {
-	return slices.Equal(o.Redirect, p.Redirect) && o.TableEntries == p.TableEntries && o.Expose == p.Expose && o.Detach == p.Detach && o.LazyTable == p.LazyTable && o.Fuel == p.Fuel
+	return slices.Equal(o.Redirect, p.Redirect) && o.TableEntries == p.TableEntries && o.Expose == p.Expose && o.Detach == p.Detach && o.LazyTable == p.LazyTable &&
+		o.TypedReferences == p.TypedReferences && o.Fuel == p.Fuel
 }
 
 // keptHead is a Kept without its bytes, which stand behind it: the segments' one after the other, then the module's.

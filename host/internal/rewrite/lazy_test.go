@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -146,5 +148,61 @@ func TestNotLazyTable(t *testing.T) {
 	few.TableEntries, few.LazyTable, never.TableEntries, never.LazyTable = 1000, 105, 1000, 0
 	if !bytes.Equal(m.Rewrite(few).Wasm, m.Rewrite(never).Wasm) {
 		t.Error("104 entries are as many as 105")
+	}
+}
+
+// Code may refer to a function only if something else does, whatever the rewrite adds; and what refers to it may be an entry that another replaces.
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	refers := func(function byte) []byte { // another function 1: whether the reference is null, and an entry
+		b := &body{}
+		b.op(10, 101)
+		b.Write(appendName(nil, (&body{}).op(0, 0xd2, function, 0xd1, 0x1a).get(0).op(0x11, 0, 0).end().Bytes()))
+		return b.times(100, func(i int) { b.Write(appendName(nil, (&body{}).op(0).op(0x41).index(i&63).end().Bytes())) }).Bytes()
+	}
+	replaced := []byte{9, 2, 0, 0x41, 0, 0x0b, 1, 7, 0, 0x41, 0, 0x0b, 1, 8}
+	for _, typed := range []bool{true, false} {
+		o := full
+		o.TableEntries, o.TypedReferences = MaxTableEntries, typed
+		m, err := Parse(indirect(refers(7), replaced))
+		if err != nil || !m.Refers {
+			t.Fatalf("%v, refers: %t", err, m.Refers)
+		}
+		out := m.Rewrite(o)
+		if out.Unfueled != "" {
+			t.Fatal(out.Unfueled)
+		}
+		plain, lazy := calling(t, indirect(refers(7), replaced)), calling(t, out.Wasm)
+		for entry := range 3 {
+			if want, got := plain(entry), lazy(entry); got != want {
+				t.Errorf("entry %d gives %s, not %s", entry, got, want)
+			}
+		}
+	}
+	if _, err := Parse(indirect(refers(9), replaced)); err == nil || !strings.Contains(err.Error(), "a reference to function 9, which nothing") {
+		t.Errorf("a function that nothing refers to: %v", err)
+	}
+}
+
+// The bits of an integer's last byte that its width doesn't use are copies of its sign.
+func TestSigned(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"\x7f": "-1", "\x3f": "63", "\x80\x7f": "-128", "\xff\xff\xff\xff\x07": "2147483647", "\x80\x80\x80\x80\x78": "-2147483648",
+		"\x80\x80\x80\x80\x30": "error", "\xff\xff\xff\xff\x0f": "error", "\x80\x80\x80\x80\x08": "error", "\xff\xff\xff\xff\x4f": "error",
+		"\x80\x80\x80\x80\x80\x00": "error",
+	} {
+		r := &reader{data: []byte(text)}
+		got := fmt.Sprint(r.signed(32))
+		if r.err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%x is %s, want %s", text, got, want)
+		}
+	}
+	r := &reader{data: []byte("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x7f")}
+	if got := r.signed(64); got != math.MinInt64 || r.err != nil {
+		t.Errorf("the least of 64 bits is %d, %v", got, r.err)
 	}
 }

@@ -8,6 +8,10 @@ type patcher struct {
 	charge []byte // that of the function which takes fuel for as much as its parameter says
 	ready  []byte // that of the function which puts a table's entry in; nil: they are all there
 
+	referred   map[uint64]uint64 // by function, the global that refers to it
+	references []byte            // those globals
+	typed      bool              // whether references are of the functions' types
+
 	path
 	out []byte
 }
@@ -58,6 +62,9 @@ func (p *patcher) function(code []byte, index int) []byte {
 			out = p.check(out, at.cost, 0)
 		case pointBulk:
 			out = p.pay(out, locals)
+		case pointRefer:
+			out = appendLEB(append(out, opGlobalGet), p.reference(at.index))
+			done = at.after
 		case pointTable:
 			if p.ready != nil {
 				out = append(append(out, opCall), p.ready...)
@@ -66,6 +73,30 @@ func (p *patcher) function(code []byte, index int) []byte {
 	}
 	p.out = append(out, code[done:]...)
 	return p.out
+}
+
+// reference is the global that refers to a function. wazero makes an object each time ref.func is executed, and keeps it as long as the instance: in a
+// global's beginning that is once.
+func (p *patcher) reference(function uint64) (global uint64) {
+	at, ok := p.referred[function]
+	if !ok {
+		if p.referred == nil {
+			p.referred = make(map[uint64]uint64)
+		}
+		at = uint64(p.m.globals) + 1 + uint64(len(p.referred)) // behind the counter
+		p.referred[function] = at
+		if p.typed {
+			before := function
+			if before > uint64(p.m.importedFunctions) {
+				before--
+			}
+			p.references = appendSigned(append(p.references, typeRef), int64(p.m.functions[before]))
+		} else {
+			p.references = append(p.references, typeFuncRef)
+		}
+		p.references = append(appendLEB(append(p.references, 0, opRefFunc), function), opEnd)
+	}
+	return at
 }
 
 // check appends code that takes fuel for what it is followed by, and has it filled up where it has run out.

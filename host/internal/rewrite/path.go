@@ -29,6 +29,7 @@ const (
 	pointLong                   // a check before it
 	pointBulk                   // an instruction that takes as long as its last operand says
 	pointTable                  // a call through a table
+	pointRefer                  // an instruction that refers to a function
 )
 
 // open is a block that is open.
@@ -84,7 +85,7 @@ func (p *path) find(m *Module, r *reader, locals uint64) {
 		default:
 			if op == opRefFunc {
 				index := r.u32()
-				p.points = append(p.points, point{at: at, after: r.pos, kind: pointCall, index: m.shifted(index)})
+				p.points = append(p.points, point{at: at, after: r.pos, kind: pointRefer, index: m.shifted(index)})
 			} else {
 				r.skip(i.immediate)
 			}

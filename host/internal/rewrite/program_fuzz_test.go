@@ -34,7 +34,7 @@ func FuzzPrograms(f *testing.F) {
 		want := outcome(t, &Rewritten{Wasm: wasm})
 		for _, interval := range []int{1, 50, 1 << 40} {
 			o := full
-			o.TableEntries, o.Fuel.Interval = MaxTableEntries, interval
+			o.TableEntries, o.Fuel.Interval, o.TypedReferences = MaxTableEntries, interval, interval == 50
 			out := m.Rewrite(o)
 			if out.Unfueled != "" {
 				t.Fatal(out.Unfueled)

@@ -75,11 +75,16 @@ func (r *reader) u32() uint64 {
 	return r.leb(32)
 }
 
-// signed reads a signed LEB128 of at most that many bits. The unused bits of its last byte are wazero's to check.
+// signed reads a signed LEB128 of at most that many bits.
 func (r *reader) signed(bits uint) int64 {
 	var v int64
 	for shift := uint(0); shift < bits; {
 		b := r.byte()
+		if shift+7 > bits { // the sign, and as many copies of it
+			if rest := b & 0x7f >> (bits - shift - 1); rest != 0 && rest != 0x7f>>(bits-shift-1) {
+				break
+			}
+		}
 		v |= int64(b&0x7f) << shift
 		shift += 7
 		if b&0x80 == 0 {

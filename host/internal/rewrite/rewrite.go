@@ -88,6 +88,9 @@ type Outline struct {
 	// TableEntries is how many entries its tables start with, with those of its passive element segments: wazero holds both for each
 	// instance.
 	TableEntries uint64
+	// Refers tells whether code refers to functions (ref.func). wazero keeps an object for each time that is executed, so such a module
+	// must only run with fuel: the references are globals then.
+	Refers bool
 }
 
 // Module is a parsed module. It keeps the bytes it was parsed from; they must not change.
@@ -105,9 +108,10 @@ type Module struct {
 	globals           int      // imported ones first
 	leaves            []uint16 // for each defined function, what one without calls and loops costs if that is little; else 0
 	elementEntries    int
-	locals            int // of all functions
-	steps             int // the same
-	tangled           int // of these, see work.steps
+	locals            int             // of all functions
+	steps             int             // the same
+	tangled           int             // of these, see work.steps
+	declared          map[uint64]bool // functions that code may refer to
 	writesTables      bool
 	readsTables       bool // or calls through one in place of returning
 	dropsSegments     bool

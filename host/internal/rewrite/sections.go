@@ -24,9 +24,9 @@ func (m *Module) read(id byte, body []byte) error {
 	case sectionTag:
 		r.most(maxTypes, "tags", func(int) { m.tag(r) })
 	case sectionGlobal:
-		r.most(maxGlobals, "globals", func(int) { r.valueType(); r.byte(); r.constant(); m.globals++ })
+		r.most(maxGlobals, "globals", func(int) { r.valueType(); r.byte(); r.constantOf(m.declare); m.globals++ })
 	case sectionExport:
-		r.most(maxExports, "exports", func(int) { m.Exports = append(m.Exports, r.export()) })
+		r.most(maxExports, "exports", func(int) { m.Exports = append(m.Exports, m.export(r)) })
 	case sectionStart:
 		r.u32()
 	case sectionDataCount:
@@ -151,10 +151,20 @@ func (r *reader) table() TableType {
 	return t
 }
 
-func (r *reader) export() Export {
+func (m *Module) export(r *reader) Export {
 	e := Export{Name: r.name(), Kind: Kind(r.byte())}
-	r.u32()
+	if index := r.u32(); e.Kind == Func {
+		m.declare(index)
+	}
 	return e
+}
+
+// declare notes a function that code may refer to, since something outside of code does (WebAssembly Core 2.0, section 3.4.10).
+func (m *Module) declare(function uint64) {
+	if m.declared == nil {
+		m.declared = make(map[uint64]bool)
+	}
+	m.declared[function] = true
 }
 
 // element reads an element segment (section 5.5.12): its flags tell whether it is passive or declarative (1), names a table, or is
@@ -181,9 +191,9 @@ func (m *Module) element(r *reader, i int) {
 	r.vector(func(int) {
 		n++
 		if flags&4 == 0 {
-			r.u32()
+			m.declare(r.u32())
 		} else {
-			r.constant()
+			r.constantOf(m.declare)
 		}
 	})
 	if m.elementEntries += n; m.elementEntries > maxElementEntries {

@@ -128,7 +128,7 @@ func TestOptionsEqual(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Options){
 		"redirect": func(o *Options) { o.Redirect = []string{"", "there"} }, "entries": func(o *Options) { o.TableEntries++ },
-		"expose": func(o *Options) { o.Expose = "" }, "detach": func(o *Options) { o.Detach = false }, "lazy": func(o *Options) { o.LazyTable = 9 }, "fuel": func(o *Options) { o.Fuel.Interval++ },
+		"expose": func(o *Options) { o.Expose = "" }, "detach": func(o *Options) { o.Detach = false }, "lazy": func(o *Options) { o.LazyTable = 9 }, "typed": func(o *Options) { o.TypedReferences = true }, "fuel": func(o *Options) { o.Fuel.Interval++ },
 	} {
 		o := someWay
 		if change(&o); o.Equal(someWay) {

@@ -14,6 +14,8 @@ type Options struct {
 	// LazyTable is from how many entries on a table begins empty, and has them put in as they are called. It is done together with Fuel only. 0:
 	// never.
 	LazyTable int
+	// TypedReferences tells that whoever compiles the module knows typed function references, a proposal.
+	TypedReferences bool
 	// Fuel is the function that the module is to call whenever its fuel has run out. Without a name, no fuel is put in.
 	Fuel Fuel
 }

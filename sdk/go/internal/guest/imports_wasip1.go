@@ -149,5 +149,5 @@ func whole(length uint64, read func(ptr unsafe.Pointer, capacity uint32) int32) 
 		}
 		got += int(n)
 	}
-	return body[:got]
+	return body[:got:got]
 }
