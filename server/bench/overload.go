@@ -75,14 +75,8 @@ func overload(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	if *file != "" {
-		data, err := json.MarshalIndent(seen, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(*file, append(data, '\n'), 0o644); err != nil {
-			return err
-		}
+	if err := writeJSON(*file, seen); err != nil {
+		return err
 	}
 	return seen.write(stdout)
 }

@@ -57,14 +57,8 @@ func restart(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	if *file != "" {
-		data, err := json.MarshalIndent(seen, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(*file, append(data, '\n'), 0o644); err != nil {
-			return err
-		}
+	if err := writeJSON(*file, seen); err != nil {
+		return err
 	}
 	return seen.write(stdout)
 }

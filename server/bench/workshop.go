@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -111,6 +112,18 @@ func (w *workshop) guest(ctx context.Context, folder string) error {
 	_, err := w.command(ctx, w.source(folder), []string{"GOOS=wasip1", "GOARCH=wasm"},
 		"go", "build", "-trimpath", "-buildmode=c-shared", "-o", filepath.Join(w.dir, folder+".wasm"), ".")
 	return err
+}
+
+// writeJSON writes what was measured to a file; "": to none.
+func writeJSON(file string, seen any) error {
+	if file == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(seen, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
 func copyFile(from, to string) error {
