@@ -14,6 +14,7 @@ type Meter struct {
 	host    time.Duration // of this stretch, taken by host functions
 	began   time.Time     // this stretch, which ends where the guest waits
 	thread  time.Duration // the thread's clock then
+	entered time.Duration // the same when the guest called a host function
 	exact   bool          // whether the thread's clock is read
 	locked  bool          // to its thread, so that there is one clock
 	running bool
@@ -80,12 +81,25 @@ func (m *Meter) Over() bool {
 }
 
 // Host is called when the guest calls a host function, Guest when that returns, with what Host gave.
-func (m *Meter) Host() time.Time { return time.Now() }
+func (m *Meter) Host() time.Time {
+	if m.locked {
+		m.entered = threadTime()
+	}
+	return time.Now()
+}
 
-// Guest takes the time since then for the host's. A host function that waited has begun another stretch.
+// brief is how long a host function may take for its time to be taken for the CPU's.
+const brief = 20 * time.Microsecond
+
+// Guest takes the time since then for the host's. A host function that waited has begun another stretch. One that took long may have had to wait
+// for a processor, most of all in tick, where Go's scheduler gets hold of a guest that computes: that wasn't the host's CPU time.
 func (m *Meter) Guest(since time.Time) {
 	if since.Before(m.began) {
-		since = m.began
+		since, m.entered = m.began, m.thread
 	}
-	m.host += time.Since(since)
+	took := time.Since(since)
+	if m.locked && took > brief {
+		took = min(took, max(threadTime()-m.entered, 0))
+	}
+	m.host += took
 }

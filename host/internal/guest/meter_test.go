@@ -55,3 +55,27 @@ func TestMeterHeldUp(t *testing.T) {
 	}
 	m.Pause()
 }
+
+// A host function that has to wait for a processor gives the guest no CPU time: what the guest computes afterwards counts in full.
+func TestMeterHostHeldUp(t *testing.T) {
+	t.Parallel()
+	m := NewMeter(time.Minute)
+	m.Resume()
+	defer m.Pause()
+	burn(&m, 5*time.Millisecond, true)
+	if !m.locked {
+		t.Fatal("the thread's clock isn't read yet")
+	}
+	before := m.Used()
+	for range 5 {
+		since := m.Host()
+		time.Sleep(20 * time.Millisecond)
+		m.Guest(since)
+	}
+	for start := threadTime(); threadTime()-start < 10*time.Millisecond; {
+		continue
+	}
+	if got := m.Used() - before; got < 9*time.Millisecond {
+		t.Errorf("10 ms of computing are taken for %s", got)
+	}
+}
