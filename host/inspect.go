@@ -25,9 +25,12 @@ const pageSize = 64 << 10
 func inspect(wasm []byte, m *manifest.Manifest, shelf rewrite.Shelf) (inspected, *rewrite.Kept, error) {
 	kept, found := shelf.Find(wasm, entries(m))
 	if found {
-		if what, err := judge(&kept.Outline, m); err != nil || kept.Options.Equal(options(&kept.Outline, m)) {
-			what.of(&kept.Rewritten)
-			return what, kept, err
+		what, err := judge(&kept.Outline, m)
+		if err != nil {
+			return what, nil, err
+		}
+		if kept.Options.Equal(options(&kept.Outline, m)) {
+			return judged(what, kept)
 		}
 	}
 	mod, err := rewrite.Parse(wasm)
@@ -42,19 +45,19 @@ func inspect(wasm []byte, m *manifest.Manifest, shelf rewrite.Shelf) (inspected,
 	}
 	o := options(&mod.Outline, m)
 	kept = &rewrite.Kept{Outline: mod.Outline, Options: o, Rewritten: *mod.Rewrite(o)}
-	what.of(&kept.Rewritten)
+	return judged(what, kept)
+}
+
+// judged adds what the rewrite found, and refuses what can't run without what it couldn't do.
+func judged(what inspected, kept *rewrite.Kept) (inspected, *rewrite.Kept, error) {
+	what.unfit, what.unfueled = kept.Unfit, kept.Unfueled
+	if what.unfit == "" && !kept.Detached {
+		what.unfit = "its memory can't be filled apart from its start"
+	}
 	if what.unfueled != "" && kept.Outline.Refers {
 		return what, nil, NewError(CodeInvalidWasm, "the module's code refers to functions (ref.func), which it can only together with fuel; but %s", what.unfueled)
 	}
 	return what, kept, nil
-}
-
-// of adds what the rewrite found.
-func (what *inspected) of(out *rewrite.Rewritten) {
-	what.unfit, what.unfueled = out.Unfit, out.Unfueled
-	if what.unfit == "" && !out.Detached {
-		what.unfit = "its memory can't be filled apart from its start"
-	}
 }
 
 // judge decides what kind of plugin a module is, and refuses what can't run.

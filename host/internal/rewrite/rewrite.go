@@ -108,10 +108,10 @@ type Module struct {
 	globals           int      // imported ones first
 	leaves            []uint16 // for each defined function, what one without calls and loops costs if that is little; else 0
 	elementEntries    int
-	locals            int             // of all functions
-	steps             int             // the same
-	tangled           int             // of these, see work.steps
-	declared          map[uint64]bool // functions that code may refer to
+	locals            int    // of all functions
+	steps             int    // the same
+	tangled           int    // of these, see work.steps
+	declared          []bool // functions that code may refer to
 	writesTables      bool
 	readsTables       bool // or calls through one in place of returning
 	dropsSegments     bool

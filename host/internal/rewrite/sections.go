@@ -162,9 +162,11 @@ func (m *Module) export(r *reader) Export {
 // declare notes a function that code may refer to, since something outside of code does (WebAssembly Core 2.0, section 3.4.10).
 func (m *Module) declare(function uint64) {
 	if m.declared == nil {
-		m.declared = make(map[uint64]bool)
+		m.declared = make([]bool, len(m.functions)) // all are known where the first can be declared
 	}
-	m.declared[function] = true
+	if function < uint64(len(m.declared)) {
+		m.declared[function] = true
+	}
 }
 
 // element reads an element segment (section 5.5.12): its flags tell whether it is passive or declarative (1), names a table, or is

@@ -28,7 +28,7 @@ func (f *function) names(op byte, index uint64) {
 		f.r.fail(fmt.Errorf("a use of global %d, where there are %d", index, f.m.globals))
 	case op == opRefFunc && index >= uint64(len(f.m.functions)):
 		f.r.fail(fmt.Errorf("a use of function %d, where there are %d", index, len(f.m.functions)))
-	case op == opRefFunc && !f.m.declared[index]:
+	case op == opRefFunc && (f.m.declared == nil || !f.m.declared[index]):
 		f.r.fail(fmt.Errorf("a reference to function %d, which nothing outside of code refers to", index))
 	case op == opRefFunc:
 		f.m.Refers = true
