@@ -1,7 +1,7 @@
 package rewrite
 
-// A table of functions is filled when the module is instantiated, and wazero makes an object for each entry, in each instance: half a
-// millisecond and 170 KB for Go's smallest plugin, which calls some 250 of 3,000 of them through the table. So a large table begins empty, and each
+// A table of functions is filled when the module is instantiated, and wazero makes three objects for each entry, in each instance: of some 3,000
+// for Go's smallest plugin, few of which an invocation calls through the table. So a large table begins empty, and each
 // call through it first has a function look whether the entry is there, and put it there if it isn't. That is done only where nobody can
 // tell: nothing else reads the table or writes to it. See host/RATIONALE.md, "Why do tables begin empty?".
 
