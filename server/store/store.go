@@ -1,145 +1,83 @@
-// Package store defines where a Sortie server keeps what was deployed: plugins, their immutable numbered versions, the
-// modules' bytes, and which version takes how much of a plugin's traffic.
+// Package store defines where a Sortie server keeps what has to outlive it: plugins, their immutable numbered versions, the
+// modules' bytes, which version takes how much of a plugin's traffic, the tokens, the stored secrets, and who changed what.
 //
 // A Store promises, and package storetest holds every implementation to it:
 //
-//   - A Put that returned is durable; one that was interrupted at any moment left the old state or the new one, whole.
-//   - Puts of the same plugin are ordered: each sees what the one before it left, and gets the next number.
+//   - A change that returned is durable; one that was interrupted at any moment left the old state or the new one, whole.
+//   - Changes are ordered: each sees what the one before it left. Two never mix. A change that names a revision is made only if the
+//     plugin still has it, and fails with ErrConflict otherwise.
+//   - Every change has exactly one [Event], numbered without gaps in that order. Replaying the events gives the state: see [Replay].
 //   - Version numbers start at 1 and are never used twice as long as the plugin exists. A deleted plugin's numbering
 //     starts at 1 again.
-//   - Blobs are content-addressed and verified whenever they are read: Blob returns the bytes of that digest or fails.
+//   - Blobs are content-addressed and verified whenever they are read: Blob returns the bytes of that digest or fails. They go with
+//     the last version that names them.
 //   - What a method returns is the caller's to keep and to change.
 //
-// All methods may be called concurrently.
+// All methods may be called concurrently. What a change does to a plugin is decided here, in [PutRequest.Apply] and its likes, so
+// that all implementations decide the same; they keep it.
 //
 // The implementation in store/files keeps everything in one directory and is the server's default.
 package store
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"slices"
-	"strings"
-	"time"
 )
 
 // Errors that implementations return, wrapped with what was being done.
 var (
-	// ErrNotFound: there is no plugin of that name, or no blob of that digest.
+	// ErrNotFound: there is no plugin, version, token or secret of that name, or no blob of that digest.
 	ErrNotFound = errors.New("not found")
 	// ErrInvalidName: the name isn't one that ValidName accepts.
 	ErrInvalidName = errors.New("invalid plugin name")
+	// ErrConflict: the plugin isn't at the revision that the change expects, or there is nothing to roll back to.
+	ErrConflict = errors.New("conflict")
+	// ErrTraffic: the table's weights aren't 0 to 100 each and 100 together, or it names a version twice.
+	ErrTraffic = errors.New("invalid traffic table")
+	// ErrFull: there are as many tokens or secrets as there may be.
+	ErrFull = errors.New("too many")
 	// ErrCorrupt: what is stored isn't what was put there.
 	ErrCorrupt = errors.New("stored data is corrupt")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
 
-// Store keeps plugins and their versions. The package comment says what it promises.
+// Store keeps what a server has to remember. The package comment says what it promises. Besides the errors that a method names, it
+// fails with ErrClosed, the context's error, or the storage's own.
 type Store interface {
-	// Put adds a version to the plugin, which is created if there is none of that name. If a version has the same module
-	// and the same manifest, byte for byte, none is added: the newest such one is returned, and created is false.
-	// With r.Traffic the returned version takes all traffic, whether it was created or not.
-	//
-	// It fails with ErrInvalidName, ErrClosed, the context's error, or the storage's own.
-	Put(ctx context.Context, r PutRequest) (v Version, created bool, err error)
+	// Put adds a version to the plugin, which is created if there is none of that name; see PutRequest.Apply. It fails with
+	// ErrInvalidName or ErrConflict.
+	Put(ctx context.Context, r PutRequest) (PutResult, error)
+	// SetTraffic gives the plugin another traffic table and returns it as it then is. It fails with ErrNotFound (the error is a
+	// *VersionError if it's a version that isn't there), ErrTraffic or ErrConflict.
+	SetTraffic(ctx context.Context, r TrafficRequest) (Plugin, error)
+	// Rollback gives the plugin the traffic table that it had before the last one, or one version all traffic. It fails as SetTraffic does;
+	// with ErrConflict also if there was no table before.
+	Rollback(ctx context.Context, r RollbackRequest) (Plugin, error)
+	// Delete removes the plugin with all its versions. It fails with ErrNotFound or ErrConflict.
+	Delete(ctx context.Context, r DeleteRequest) error
 	// Get returns one plugin, or ErrNotFound.
 	Get(ctx context.Context, name string) (Plugin, error)
 	// List returns all plugins, ordered by name.
 	List(ctx context.Context) ([]Plugin, error)
-	// Delete removes the plugin with all its versions, or returns ErrNotFound. Blobs that no other version uses go too.
-	Delete(ctx context.Context, name string) error
 	// Blob returns the bytes whose digest is given as "sha256:…". It fails with ErrNotFound, or with ErrCorrupt if the
 	// stored bytes have another digest.
 	Blob(ctx context.Context, digest string) ([]byte, error)
-}
 
-// PutRequest is one deploy.
-type PutRequest struct {
-	Name     string // see ValidName
-	Manifest []byte // as the deployer sent it; may be empty
-	Wasm     []byte
-	Traffic  bool // the version takes all traffic
-}
+	// AddToken keeps a new token. It fails with ErrConflict if there is one of that ID, and with ErrFull.
+	AddToken(ctx context.Context, t Token) error
+	// RevokeToken marks the token as revoked, and returns it. Revoking it again changes nothing. It fails with ErrNotFound.
+	RevokeToken(ctx context.Context, id, by string) (Token, error)
+	// Tokens returns all tokens, those too that are revoked or have expired, the oldest first.
+	Tokens(ctx context.Context) ([]Token, error)
 
-// Plugin is a plugin as it is stored.
-type Plugin struct {
-	Name     string
-	Versions []Version // in ascending order, at least one
-	Traffic  []Weight  // empty: no version takes traffic. Otherwise the weights sum to 100
-}
+	// SetSecret keeps a secret, in place of the one that has its name. It fails with ErrFull.
+	SetSecret(ctx context.Context, s Secret) error
+	// DeleteSecret removes a secret, or returns ErrNotFound.
+	DeleteSecret(ctx context.Context, name, by string) error
+	// Secrets returns all secrets, ordered by name.
+	Secrets(ctx context.Context) ([]Secret, error)
 
-// Newest returns the version with the highest number.
-func (p *Plugin) Newest() Version { return p.Versions[len(p.Versions)-1] }
-
-// Same returns the newest version with that module and, byte for byte, that manifest.
-func (p *Plugin) Same(digest string, manifest []byte) (Version, bool) {
-	for _, v := range slices.Backward(p.Versions) {
-		if v.Digest == digest && bytes.Equal(v.Manifest, manifest) {
-			return v, true
-		}
-	}
-	return Version{}, false
-}
-
-// Version returns the version with that number.
-func (p *Plugin) Version(number int) (Version, bool) {
-	for _, v := range p.Versions {
-		if v.Number == number {
-			return v, true
-		}
-	}
-	return Version{}, false
-}
-
-// Version is one deploy of a plugin. It never changes.
-type Version struct {
-	Number   int
-	Digest   string // of the module, as Digest writes it
-	Manifest []byte
-	Created  time.Time // UTC
-}
-
-// Weight is one version's share of its plugin's traffic, in percent.
-type Weight struct {
-	Version int `json:"version"`
-	Weight  int `json:"weight"`
-}
-
-// Digest returns "sha256:" and the lower-case hexadecimal SHA-256 of b.
-func Digest(b []byte) string {
-	sum := sha256.Sum256(b)
-	return digestPrefix + hex.EncodeToString(sum[:])
-}
-
-const digestPrefix = "sha256:"
-
-// ValidDigest reports whether s is a digest as Digest writes it.
-func ValidDigest(s string) bool {
-	hexa, ok := strings.CutPrefix(s, digestPrefix)
-	if !ok || len(hexa) != 2*sha256.Size {
-		return false
-	}
-	for _, c := range []byte(hexa) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-// ValidName reports whether s can name a plugin: [a-z][a-z0-9-]{0,62}.
-func ValidName(s string) bool {
-	if s == "" || len(s) > 63 || s[0] < 'a' || s[0] > 'z' {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
+	// Audit returns events, in their order.
+	Audit(ctx context.Context, q AuditQuery) ([]Event, error)
 }

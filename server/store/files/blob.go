@@ -118,17 +118,18 @@ func (s *Store) replace(path string, data []byte) (renamed bool, err error) {
 	return true, syncDir(filepath.Dir(path))
 }
 
-// recover reads the records, and removes what an interrupted process left: files being written, and blobs that no record
+// recover reads the log and the records, and removes what an interrupted process left: files being written, and blobs that no record
 // names. The caller holds the directory's lock, so nobody else is writing.
 func (s *Store) recover() error {
 	if err := emptyDir(filepath.Join(s.dir, tmpDir)); err != nil {
 		return fmt.Errorf("clean the store: %w", err)
 	}
-	records, err := s.readRecords()
-	if err != nil {
+	if err := s.log.open(); err != nil {
 		return err
 	}
-	s.records = records
+	if err := s.readRecords(); err != nil {
+		return err
+	}
 	named := s.named()
 	return filepath.WalkDir(filepath.Join(s.dir, blobsDir), func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sortie-run/sortie/server/store"
 	"github.com/sortie-run/sortie/server/store/files"
+	"github.com/sortie-run/sortie/server/store/storetest"
 )
 
 // crashDirVariable makes the test binary the victim of TestKilledAtAnyMoment, working in the directory it holds.
@@ -44,12 +45,12 @@ func putForever(dir string) {
 				n = p.Newest().Number
 			}
 			if name == "b" && n == deleteEvery {
-				err = s.Delete(ctx, name)
+				err = s.Delete(ctx, store.DeleteRequest{Change: store.Change{Name: name}})
 				n = 0
 			} else {
 				n++
-				_, _, err = s.Put(ctx, store.PutRequest{
-					Name: name, Manifest: crashManifest(name, n), Wasm: crashWasm(name, n), Traffic: true,
+				_, err = s.Put(ctx, store.PutRequest{
+					Change: store.Change{Name: name}, Manifest: crashManifest(name, n), Wasm: crashWasm(name, n), Traffic: true,
 				})
 			}
 			if err != nil {
@@ -79,6 +80,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		for _, name := range []string{"a", "b"} {
 			newest[name] = checkWhole(t, s, name, newest[name])
 		}
+		storetest.Replays(t, s)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -40,13 +40,13 @@ func open(t *testing.T, dir string) *files.Store {
 
 func put(t *testing.T, s store.Store, name, wasm string) store.Version {
 	t.Helper()
-	v, _, err := s.Put(t.Context(), store.PutRequest{
-		Name: name, Manifest: []byte("name: " + name), Wasm: []byte(wasm), Traffic: true,
+	done, err := s.Put(t.Context(), store.PutRequest{
+		Change: store.Change{Name: name}, Manifest: []byte("name: " + name), Wasm: []byte(wasm), Traffic: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return done.Version
 }
 
 func TestSuite(t *testing.T) {
@@ -61,7 +61,7 @@ func TestReopen(t *testing.T) {
 	put(t, first, "a", "one")
 	put(t, first, "a", "two")
 	put(t, first, "b", "three")
-	if err := first.Delete(t.Context(), "b"); err != nil {
+	if err := first.Delete(t.Context(), store.DeleteRequest{Change: store.Change{Name: "b"}}); err != nil {
 		t.Fatal(err)
 	}
 	want, err := first.List(t.Context())
@@ -112,11 +112,20 @@ func TestClosed(t *testing.T) {
 		}
 	}
 	calls := map[string]error{}
-	_, _, calls["Put"] = s.Put(t.Context(), store.PutRequest{Name: "a"})
+	_, calls["Put"] = s.Put(t.Context(), store.PutRequest{Change: store.Change{Name: "a"}})
+	_, calls["SetTraffic"] = s.SetTraffic(t.Context(), store.TrafficRequest{Change: store.Change{Name: "a"}})
+	_, calls["Rollback"] = s.Rollback(t.Context(), store.RollbackRequest{Change: store.Change{Name: "a"}})
+	calls["AddToken"] = s.AddToken(t.Context(), store.Token{ID: "a"})
+	_, calls["RevokeToken"] = s.RevokeToken(t.Context(), "a", "")
+	_, calls["Tokens"] = s.Tokens(t.Context())
+	calls["SetSecret"] = s.SetSecret(t.Context(), store.Secret{Name: "a"})
+	calls["DeleteSecret"] = s.DeleteSecret(t.Context(), "a", "")
+	_, calls["Secrets"] = s.Secrets(t.Context())
+	_, calls["Audit"] = s.Audit(t.Context(), store.AuditQuery{})
 	_, calls["Get"] = s.Get(t.Context(), "a")
 	_, calls["List"] = s.List(t.Context())
 	_, calls["Blob"] = s.Blob(t.Context(), v.Digest)
-	calls["Delete"] = s.Delete(t.Context(), "a")
+	calls["Delete"] = s.Delete(t.Context(), store.DeleteRequest{Change: store.Change{Name: "a"}})
 	calls["Check"] = s.Check(t.Context())
 	for name, err := range calls {
 		if !errors.Is(err, store.ErrClosed) {
@@ -194,11 +203,13 @@ func TestCorruptRecord(t *testing.T) {
 	tests := map[string]string{
 		"empty":            ``,
 		"cut":              `{"format":1,"name":"a"`,
-		"another format":   `{"format":2,"name":"a","last":1,"versions":[` + version(1) + `]}`,
+		"another format":   `{"format":3,"name":"a","last":1,"versions":[` + version(1) + `]}`,
 		"another name":     `{"format":1,"name":"b","last":1,"versions":[` + version(1) + `]}`,
 		"no versions":      `{"format":1,"name":"a","last":1,"versions":[]}`,
 		"above the last":   `{"format":1,"name":"a","last":1,"versions":[` + version(2) + `]}`,
 		"number twice":     `{"format":1,"name":"a","last":2,"versions":[` + version(1) + `,` + version(1) + `]}`,
+		"traffic of none":  `{"format":2,"name":"a","last":1,"versions":[` + version(1) + `],"traffic":[{"version":2,"weight":100}]}`,
+		"half the traffic": `{"format":2,"name":"a","last":1,"versions":[` + version(1) + `],"traffic":[{"version":1,"weight":50}]}`,
 		"a path as digest": `{"format":1,"name":"a","last":1,"versions":[{"number":1,"digest":"sha256:../a"}]}`,
 	}
 	for name, record := range tests {
@@ -234,7 +245,7 @@ func TestPutThatCanNotWrite(t *testing.T) {
 	if err := os.Rename(plugins, plugins+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Put(t.Context(), store.PutRequest{Name: "a", Wasm: []byte("two")}); err == nil {
+	if _, err := s.Put(t.Context(), store.PutRequest{Change: store.Change{Name: "a"}, Wasm: []byte("two")}); err == nil {
 		t.Error("Put succeeded without a folder for the record")
 	}
 	if _, err := os.Stat(blobFile(dir, store.Digest([]byte("two")))); !errors.Is(err, fs.ErrNotExist) {

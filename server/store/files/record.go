@@ -1,96 +1,51 @@
 package files
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/sortie-run/sortie/server/store"
 )
 
-// recordFormat is the version of the record's JSON. A store written by a later, incompatible edition is refused.
-const recordFormat = 1
+// recordFormat is the version of the records' JSON. Format 1, which had no events, is read too. A store written by a later, incompatible
+// edition is refused.
+const recordFormat = 2
 
-// record is one plugin as its file holds it. A record that was published is never changed: changes make a new one.
-type record struct {
-	Format   int            `json:"format"`
-	Name     string         `json:"name"`
-	Last     int            `json:"last"` // the highest number ever given, so that none is given twice
-	Versions []version      `json:"versions"`
-	Traffic  []store.Weight `json:"traffic"`
+// header is what every record begins with. Event is the change that made it: the log may lack it, if the process was killed between
+// the two, and gets it from here.
+type header struct {
+	Format int          `json:"format"`
+	Event  *store.Event `json:"event,omitempty"`
 }
 
-type version struct {
-	Number   int       `json:"number"`
-	Digest   string    `json:"digest"`
-	Manifest []byte    `json:"manifest"` // base64 in the file: it's kept byte for byte, whatever it is
-	Created  time.Time `json:"created"`
-}
-
-func (v version) public() store.Version {
-	return store.Version{Number: v.Number, Digest: v.Digest, Manifest: bytes.Clone(v.Manifest), Created: v.Created}
-}
-
-func (r *record) public() store.Plugin {
-	p := store.Plugin{Name: r.Name, Traffic: slices.Clone(r.Traffic), Versions: make([]store.Version, len(r.Versions))}
-	for i, v := range r.Versions {
-		p.Versions[i] = v.public()
-	}
-	return p
-}
-
-func (r *record) digests() []string {
-	all := make([]string, len(r.Versions))
-	for i, v := range r.Versions {
-		all[i] = v.Digest
-	}
-	return all
-}
-
-// with returns the record after that deploy, the version deployed, and whether it was added. r may be nil: no such plugin yet.
-func (r *record) with(req store.PutRequest, digest string, now time.Time) (next *record, v store.Version, created bool) {
-	next = &record{Format: recordFormat, Name: req.Name}
-	if r != nil {
-		next.Last, next.Versions, next.Traffic = r.Last, slices.Clone(r.Versions), slices.Clone(r.Traffic)
-	}
-	known := next.public()
-	v, same := known.Same(digest, req.Manifest)
-	if !same {
-		next.Last++
-		added := version{Number: next.Last, Digest: digest, Manifest: bytes.Clone(req.Manifest), Created: now}
-		next.Versions, v = append(next.Versions, added), added.public()
-	}
-	if req.Traffic {
-		next.Traffic = []store.Weight{{Version: v.Number, Weight: 100}}
-	}
-	return next, v, !same
-}
-
-// check says what is wrong with a record read from NAME.json.
-func (r *record) check(name string) error {
-	switch {
-	case r.Format != recordFormat:
-		return fmt.Errorf("format %d, this program reads %d", r.Format, recordFormat)
-	case r.Name != name || !store.ValidName(name):
-		return fmt.Errorf("it names the plugin %q", r.Name)
-	case len(r.Versions) == 0:
-		return errors.New("no versions")
-	}
-	last := 0
-	for _, v := range r.Versions {
-		if v.Number <= last || v.Number > r.Last || !store.ValidDigest(v.Digest) {
-			return fmt.Errorf("version %d is malformed", v.Number)
-		}
-		last = v.Number
+func (h *header) check() error {
+	if h.Format < 1 || h.Format > recordFormat {
+		return fmt.Errorf("format %d, this program reads up to %d", h.Format, recordFormat)
 	}
 	return nil
+}
+
+// pluginRecord is one plugin as its file holds it. One with Removed is left by a process that was killed while it deleted the plugin.
+type pluginRecord struct {
+	header
+	Removed bool `json:"removed,omitempty"`
+	store.Plugin
+}
+
+type tokensRecord struct {
+	header
+	Tokens []store.Token `json:"tokens"`
+}
+
+type secretsRecord struct {
+	header
+	Secrets []store.Secret `json:"secrets"`
 }
 
 const recordSuffix = ".json"
@@ -99,21 +54,29 @@ func (s *Store) recordPath(name string) string {
 	return filepath.Join(s.dir, pluginsDir, name+recordSuffix)
 }
 
-// commit makes next the plugin's record, on disk first.
-func (s *Store) commit(ctx context.Context, next *record) error {
-	data, err := json.MarshalIndent(next, "", "  ")
+// commit makes a change: the record, then what readers see, then the log. h is the record's header. The caller holds s.write.
+func (s *Store) commit(ctx context.Context, path string, record any, h *header, e *store.Event, publish func()) error {
+	if err := s.log.flush(); err != nil { // the last change's event, which couldn't be written then
+		return fmt.Errorf("write the audit log: %w", err)
+	}
+	h.Format, h.Event = recordFormat, e
+	data, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the record: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	renamed, err := s.replace(s.recordPath(next.Name), data)
-	if renamed {
-		// Even if syncing the folder failed, this is what a reader of the directory sees now.
-		s.mu.Lock()
-		s.records[next.Name] = next
-		s.mu.Unlock()
+	renamed, err := s.replace(path, data)
+	if !renamed {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	// Even if syncing the folder failed, this is what a reader of the directory sees now.
+	s.mu.Lock()
+	publish()
+	s.mu.Unlock()
+	if logged := s.log.add(*e); logged != nil {
+		err = errors.Join(err, fmt.Errorf("the change is made, but not in the audit log yet: %w", logged))
 	}
 	if err != nil {
 		return fmt.Errorf("write the record: %w", err)
@@ -121,38 +84,92 @@ func (s *Store) commit(ctx context.Context, next *record) error {
 	return nil
 }
 
-// readRecords reads every record in the directory.
-func (s *Store) readRecords() (map[string]*record, error) {
+// readRecords reads every record in the directory, and gives the log the event that it lacks.
+func (s *Store) readRecords() error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, pluginsDir))
 	if err != nil {
-		return nil, fmt.Errorf("read the store: %w", err)
+		return fmt.Errorf("read the store: %w", err)
 	}
-	records := make(map[string]*record, len(entries))
+	s.records = make(map[string]*store.Plugin, len(entries))
+	var made []store.Event
+	var removed []string
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), recordSuffix)
 		if !ok || e.IsDir() {
 			continue // not ours; leave it alone
 		}
-		r, err := readRecord(s.recordPath(name), name)
+		r, err := s.readPlugin(name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		records[name] = r
+		if r.Event != nil {
+			made = append(made, *r.Event)
+		}
+		if r.Removed {
+			removed = append(removed, s.recordPath(name))
+		}
 	}
-	return records, nil
+	var tokens tokensRecord
+	if err := read(s.tokensPath(), &tokens, &tokens.header); err != nil {
+		return err
+	}
+	var secrets secretsRecord
+	if err := read(s.secretsPath(), &secrets, &secrets.header); err != nil {
+		return err
+	}
+	s.tokens, s.secrets = tokens.Tokens, secrets.Secrets
+	for _, h := range []header{tokens.header, secrets.header} {
+		if h.Event != nil {
+			made = append(made, *h.Event)
+		}
+	}
+	if err := s.log.recover(made); err != nil {
+		return err
+	}
+	for _, path := range removed { // now that the log has them
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("clean the store: %w", err)
+		}
+	}
+	return nil
 }
 
-func readRecord(path, name string) (*record, error) {
-	data, err := os.ReadFile(path)
+// readPlugin reads a plugin's record into s.records, unless it says that the plugin was removed.
+func (s *Store) readPlugin(name string) (*pluginRecord, error) {
+	path := s.recordPath(name)
+	r := new(pluginRecord)
+	if err := read(path, r, &r.header); err != nil {
+		return nil, err
+	}
+	if r.Removed {
+		return r, nil
+	}
+	err := r.Check()
+	if r.Name != name {
+		err = fmt.Errorf("it names the plugin %.80q", r.Name)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read the store: %w", err)
-	}
-	r := new(record)
-	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, store.ErrCorrupt, err)
 	}
-	if err := r.check(name); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, store.ErrCorrupt, err)
-	}
+	s.records[name] = &r.Plugin
 	return r, nil
+}
+
+// read decodes a record; one that isn't there leaves it as it is.
+func read(path string, record any, h *header) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the store: %w", err)
+	}
+	err = json.Unmarshal(data, record)
+	if err == nil {
+		err = h.check()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", path, store.ErrCorrupt, err)
+	}
+	return nil
 }

@@ -45,6 +45,15 @@ func Suite(t *testing.T, open func(t *testing.T) store.Store) {
 		{"ConcurrentPutsOfOne", testConcurrentPutsOfOne},
 		{"ConcurrentPutsOfMany", testConcurrentPutsOfMany},
 		{"CancelledContext", testCancelledContext},
+		{"Traffic", testTraffic},
+		{"TrafficTables", testTrafficTables},
+		{"Rollback", testRollback},
+		{"Revisions", testRevisions},
+		{"Retention", testRetention},
+		{"Audit", testAudit},
+		{"ConcurrentChanges", testConcurrentChanges},
+		{"Tokens", testTokens},
+		{"Secrets", testSecrets},
 	}
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,11 +65,11 @@ func Suite(t *testing.T, open func(t *testing.T) store.Store) {
 
 func put(t *testing.T, s store.Store, r store.PutRequest) (store.Version, bool) {
 	t.Helper()
-	v, created, err := s.Put(t.Context(), r)
+	done, err := s.Put(t.Context(), r)
 	if err != nil {
 		t.Fatalf("Put(%s): %v", r.Name, err)
 	}
-	return v, created
+	return done.Version, done.Created
 }
 
 func get(t *testing.T, s store.Store, name string) store.Plugin {
@@ -73,7 +82,11 @@ func get(t *testing.T, s store.Store, name string) store.Plugin {
 }
 
 func request(name, wasm string) store.PutRequest {
-	return store.PutRequest{Name: name, Manifest: []byte("name: " + name), Wasm: []byte(wasm), Traffic: true}
+	return store.PutRequest{Change: store.Change{Name: name, By: "test"}, Manifest: []byte("name: " + name), Wasm: []byte(wasm), Traffic: true}
+}
+
+func remove(name string) store.DeleteRequest {
+	return store.DeleteRequest{Change: store.Change{Name: name, By: "test"}}
 }
 
 func numbers(p store.Plugin) []int {
@@ -92,7 +105,7 @@ func testEmpty(t *testing.T, s store.Store) {
 	if _, err := s.Get(t.Context(), "nobody"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get = %v, want ErrNotFound", err)
 	}
-	if err := s.Delete(t.Context(), "nobody"); !errors.Is(err, store.ErrNotFound) {
+	if err := s.Delete(t.Context(), remove("nobody")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Delete = %v, want ErrNotFound", err)
 	}
 }
@@ -100,7 +113,7 @@ func testEmpty(t *testing.T, s store.Store) {
 func testPutAndGet(t *testing.T, s store.Store) {
 	before := time.Now().Add(-time.Second)
 	manifest := []byte("name: a\n# \xff\x00 kept byte for byte\n")
-	v1, created := put(t, s, store.PutRequest{Name: "a", Manifest: manifest, Wasm: []byte("one"), Traffic: true})
+	v1, created := put(t, s, store.PutRequest{Change: store.Change{Name: "a", By: "me", Note: "first"}, Manifest: manifest, Wasm: []byte("one"), Traffic: true})
 	if !created || v1.Number != 1 || v1.Digest != store.Digest([]byte("one")) || !bytes.Equal(v1.Manifest, manifest) {
 		t.Errorf("first version = %+v, created %v", v1, created)
 	}
@@ -111,8 +124,12 @@ func testPutAndGet(t *testing.T, s store.Store) {
 	if !created || v2.Number != 2 {
 		t.Errorf("second version = %+v, created %v", v2, created)
 	}
+	if v1.By != "me" || v1.Note != "first" {
+		t.Errorf("by %q, for %q", v1.By, v1.Note)
+	}
 	want := store.Plugin{
-		Name: "a", Versions: []store.Version{v1, v2}, Traffic: []store.Weight{{Version: 2, Weight: 100}},
+		Name: "a", Revision: 2, Last: 2, Versions: []store.Version{v1, v2}, Traffic: []store.Weight{{Version: 2, Weight: 100}},
+		Previous: []store.Weight{{Version: 1, Weight: 100}},
 	}
 	if diff := cmp.Diff(want, get(t, s, "a")); diff != "" {
 		t.Errorf("Get (-want +got):\n%s", diff)
@@ -209,7 +226,7 @@ func testListIsOrdered(t *testing.T, s store.Store) {
 func testDelete(t *testing.T, s store.Store) {
 	put(t, s, request("a", "one"))
 	put(t, s, request("a", "two"))
-	if err := s.Delete(t.Context(), "a"); err != nil {
+	if err := s.Delete(t.Context(), remove("a")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
@@ -228,7 +245,7 @@ func testDelete(t *testing.T, s store.Store) {
 func testDeleteKeepsSharedBlobs(t *testing.T, s store.Store) {
 	put(t, s, request("a", "shared"))
 	put(t, s, request("b", "shared"))
-	if err := s.Delete(t.Context(), "a"); err != nil {
+	if err := s.Delete(t.Context(), remove("a")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Blob(t.Context(), store.Digest([]byte("shared")))
@@ -241,13 +258,13 @@ func testNames(t *testing.T, s store.Store) {
 	for _, name := range []string{
 		"", "A", "1a", "-a", "a_b", "a.b", "a/b", "../a", "..", "a\x00", "é", "a ", strings.Repeat("a", 64),
 	} {
-		if _, _, err := s.Put(t.Context(), request(name, "x")); !errors.Is(err, store.ErrInvalidName) {
+		if _, err := s.Put(t.Context(), request(name, "x")); !errors.Is(err, store.ErrInvalidName) {
 			t.Errorf("Put(%q) = %v, want ErrInvalidName", name, err)
 		}
 		if _, err := s.Get(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Get(%q) = %v, want ErrNotFound", name, err)
 		}
-		if err := s.Delete(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
+		if err := s.Delete(t.Context(), remove(name)); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Delete(%q) = %v, want ErrNotFound", name, err)
 		}
 	}
@@ -300,8 +317,8 @@ func testConcurrentPutsOfOne(t *testing.T, s store.Store) {
 		group.Go(func() {
 			for i := range each {
 				r := request("a", fmt.Sprint(w, "-", i))
-				if v, created, err := s.Put(t.Context(), r); err != nil || !created || v.Digest != store.Digest(r.Wasm) {
-					t.Errorf("Put = %+v, %v, %v", v, created, err)
+				if done, err := s.Put(t.Context(), r); err != nil || !done.Created || done.Version.Digest != store.Digest(r.Wasm) {
+					t.Errorf("Put = %+v, %v", done, err)
 				}
 			}
 		})
@@ -332,17 +349,17 @@ func testConcurrentPutsOfMany(t *testing.T, s store.Store) {
 		name := fmt.Sprintf("p%d", w)
 		group.Go(func() {
 			for i := range 8 {
-				v, _, err := s.Put(t.Context(), request(name, fmt.Sprint("module ", i%2)))
+				done, err := s.Put(t.Context(), request(name, fmt.Sprint("module ", i%2)))
 				if err != nil {
 					t.Errorf("Put: %v", err)
 				}
-				if _, err := s.Blob(t.Context(), v.Digest); err != nil {
+				if _, err := s.Blob(t.Context(), done.Version.Digest); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 				if _, err := s.List(t.Context()); err != nil {
 					t.Errorf("List: %v", err)
 				}
-				if err := s.Delete(t.Context(), name); err != nil {
+				if err := s.Delete(t.Context(), remove(name)); err != nil {
 					t.Errorf("Delete: %v", err)
 				}
 			}
@@ -357,7 +374,7 @@ func testConcurrentPutsOfMany(t *testing.T, s store.Store) {
 func testCancelledContext(t *testing.T, s store.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := s.Put(ctx, request("a", "one")); !errors.Is(err, context.Canceled) {
+	if _, err := s.Put(ctx, request("a", "one")); !errors.Is(err, context.Canceled) {
 		t.Errorf("Put = %v, want context.Canceled", err)
 	}
 	if all, err := s.List(t.Context()); err != nil || len(all) != 0 {
