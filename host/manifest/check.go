@@ -71,6 +71,9 @@ func (c *checker) manifest(m *Manifest) {
 		c.rule(&m.Fetch.Allow[i], item("fetch.allow", i))
 	}
 	c.warmup(m.Warmup)
+	c.smoke(m.Smoke)
+	c.sticky(&m.Sticky)
+	c.cors(&m.CORS)
 	if len(m.Secrets) > maxSecrets {
 		c.bad("secrets", "%d secrets; %d is the most", len(m.Secrets), maxSecrets)
 		return
@@ -226,12 +229,17 @@ func (c *checker) warmup(w *Warmup) {
 		return
 	}
 	w.Method = c.method(w.Method, "warmup.method")
+	c.samplePath(w.Path, "warmup.path")
+}
+
+// samplePath checks the path of a request that a manifest holds.
+func (c *checker) samplePath(path, key string) {
 	switch {
-	case !strings.HasPrefix(w.Path, "/"):
-		c.bad("warmup.path", "%s does not begin with a slash", quote(w.Path))
-	case len(w.Path) > maxHeaderBytes:
-		c.bad("warmup.path", "%d bytes long; a path has %d at most", len(w.Path), maxHeaderBytes)
-	case strings.ContainsFunc(w.Path, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
-		c.bad("warmup.path", "%s has a space, a control character or a fragment", quote(w.Path))
+	case !strings.HasPrefix(path, "/"):
+		c.bad(key, "%s does not begin with a slash", quote(path))
+	case len(path) > maxHeaderBytes:
+		c.bad(key, "%d bytes long; a path has %d at most", len(path), maxHeaderBytes)
+	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
+		c.bad(key, "%s has a space, a control character or a fragment", quote(path))
 	}
 }

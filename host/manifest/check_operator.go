@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -56,6 +55,7 @@ func (c *checker) operator(o *Operator) {
 	c.process(&o.Process)
 	c.oneOf("log.level", o.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", o.Log.Format, "json", "text")
+	c.serving(o)
 }
 
 // address checks host:port. The host may be empty, for every interface.
@@ -88,8 +88,8 @@ func (c *checker) ceilings(ceilings *Ceilings, key string) {
 }
 
 func (c *checker) glob(glob, key string) {
-	if _, err := path.Match(glob, ""); err != nil || !regexp.MustCompile(globPattern).MatchString(glob) {
-		c.bad(key, "%s matches no plugin's name; write one, such as prices or search-*", quote(glob))
+	if err := CheckNamePattern(glob); err != nil {
+		c.bad(key, "%s", err)
 	}
 }
 
@@ -106,6 +106,7 @@ func (c *checker) pluginRules(r *PluginRules, key string) {
 	if r.Access != "" {
 		c.oneOf(key+".access", r.Access, AccessToken, AccessPublic)
 	}
+	c.quota(r.Quota, key+".quota")
 }
 
 // private checks origins and CIDRs, and puts them in canonical form; an address

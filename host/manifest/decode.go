@@ -212,6 +212,8 @@ func (d *decoder) pointer(n *node, v reflect.Value, key string, depth int) {
 		switch target := target.Interface().(type) {
 		case *Warmup:
 			*target = Warmup{Method: "GET", Path: "/"}
+		case *Smoke:
+			*target = Smoke{Method: "GET", Path: "/"}
 		case *RetryBudget: // its zeros mean something
 			*target = RetryBudget{Percent: 20, Minimum: 100, Window: 10e9}
 		}

@@ -16,7 +16,7 @@ const (
 // configuration. SORTIE_ and a key in capitals sets that key, with two
 // underscores for each level: SORTIE_PROCESS__PER_ORIGIN=64. A list is separated
 // by commas. An empty variable counts as not set. Plugins and secrets are named
-// as in the file, a plugin's dashes as underscores:
+// as in the file, a plugin's dashes as underscores, a header's too:
 // SORTIE_PLUGINS__SEARCH_WEB__RATE=10/s, SORTIE_SECRETS__API_KEY__ENV=KEY.
 //
 // PORT sets the port of addr where neither the file nor SORTIE_ADDR gives addr.
@@ -67,7 +67,7 @@ func variableNode(name, value string) *node {
 		switch {
 		case i == 1 && levels[0] == "SECRETS":
 			key = levels[i] // as in the file, where capitals are usual
-		case i == 1 && levels[0] == "PLUGINS":
+		case i == 1 && levels[0] == "PLUGINS", i == 3 && strings.HasPrefix(name, envPrefix+"DEFAULTS__SMOKE__HEADERS__"):
 			key = strings.ReplaceAll(key, "_", "-")
 		}
 		n = &node{kind: kindMapping, place: at, env: true, entries: []entry{{key: key, place: at, value: n}}}

@@ -36,6 +36,11 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("fetch: {hedge: p95, cache: {bytes: 16MiB, coalesce: true}}")
 	f.Add("fetch: {hedge: 1m0s}")
+	for _, tt := range append(smokeErrors, corsErrors...) {
+		f.Add(tt.in)
+	}
+	f.Add("smoke: {method: post, path: /x, headers: {x-a: b}, body: c, status: 201}\nsticky: {cookie: session}\n")
+	f.Add("cors: {origins: ['https://app.example.com', 'app://x'], methods: [get, PUT], headers: [A], expose: [b], credentials: true, max_age: 10m}")
 	f.Add("config: {a: &x [1, 2.5, ~, true, \"\\u0000\"], b: *x, c: !!str 1, 1: 2}\n")
 	f.Add("{\"config\":{\"a\":1e300,\"b\":-0.0,\"c\":\"\\ud800\"}}")
 	f.Fuzz(func(t *testing.T, in string) {
@@ -59,7 +64,7 @@ func FuzzParseOperator(f *testing.F) {
 	for _, in := range hostileUpstreams() {
 		f.Add(in)
 	}
-	for _, tt := range operatorErrors {
+	for _, tt := range append(operatorErrors, servingErrors...) {
 		f.Add(tt.in)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

@@ -57,6 +57,12 @@ type Manifest struct {
 	Warmup *Warmup `yaml:"warmup" json:"warmup"`
 	// Secrets the host puts into the plugin's fetches. The values are the operator's; the plugin never sees them.
 	Secrets []Secret `yaml:"secrets" json:"secrets"`
+	// A request that a new version must answer before it takes traffic.
+	Smoke *Smoke `yaml:"smoke" json:"smoke"`
+	// Callers with the same value of this header or cookie get the same version while the traffic table stays; without it, each request is drawn anew.
+	Sticky Sticky `yaml:"sticky" json:"sticky"`
+	// Which pages of other origins may read the answers.
+	CORS CORS `yaml:"cors" json:"cors"`
 }
 
 // Fetch is the policy for a plugin's fetches.
@@ -276,5 +282,12 @@ func (m *Manifest) clone() *Manifest {
 		warmup := *m.Warmup
 		c.Warmup = &warmup
 	}
+	if m.Smoke != nil {
+		smoke := *m.Smoke
+		smoke.Headers = maps.Clone(m.Smoke.Headers)
+		c.Smoke = &smoke
+	}
+	c.CORS.Origins, c.CORS.Methods = slices.Clone(m.CORS.Origins), slices.Clone(m.CORS.Methods)
+	c.CORS.Headers, c.CORS.Expose = slices.Clone(m.CORS.Headers), slices.Clone(m.CORS.Expose)
 	return &c
 }

@@ -136,7 +136,7 @@ var manifestErrors = []struct{ in, want string }{
 	{"connectTimeout: 1s", `plugin.yaml:1:1: connectTimeout: unknown key; did you mean "fetch.limits.connect_timeout"?`},
 	{"warmup: {body: x, zzz: 1}", "plugin.yaml:1:19: warmup.zzz: unknown key; the keys here are method, path, body"},
 	{"timeuot: 1s", `plugin.yaml:1:1: timeuot: unknown key; did you mean "fetch.limits.timeout"?`},
-	{"\"a.b\": 1", `plugin.yaml:1:1: ["a.b"]: unknown key; the keys here are name, wasm, entry, access, fetch, limits, isolation, config, warmup, secrets`},
+	{"\"a.b\": 1", `plugin.yaml:1:1: ["a.b"]: unknown key; the keys here are name, wasm, entry, access, fetch, limits, isolation, config, warmup, secrets, smoke, sticky, cors`},
 	{"name: a\nname: b\n", "plugin.yaml:2:1: name: key repeated; it is given at 1:1"},
 	{"config:\n  x: {a: 1, a: 2}\n", "plugin.yaml:2:13: config.x.a: key repeated; it is given at 2:7"},
 	{"{\"name\": \"a\",\n\t\"name\": \"b\"}", "plugin.yaml:2:2: name: key repeated; it is given at 1:2"},

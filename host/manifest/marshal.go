@@ -20,6 +20,16 @@ func (m Manifest) written() plainManifest {
 	if m.Secrets == nil {
 		m.Secrets = []Secret{}
 	}
+	if m.Smoke != nil && m.Smoke.Headers == nil {
+		smoke := *m.Smoke
+		smoke.Headers = map[string]string{}
+		m.Smoke = &smoke
+	}
+	for _, list := range []*[]string{&m.CORS.Origins, &m.CORS.Methods, &m.CORS.Headers, &m.CORS.Expose} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
 	return plainManifest(m)
 }
 

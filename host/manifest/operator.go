@@ -15,14 +15,22 @@ type Operator struct {
 	Addr string `yaml:"addr" json:"addr"`
 	// Another listener for /v1, the console and the metrics, host:port; empty: the same one.
 	AdminAddr string `yaml:"admin_addr" json:"admin_addr"`
+	// The certificate to answer HTTPS with; without it, the server answers plain HTTP.
+	TLS TLS `yaml:"tls" json:"tls"`
+	// Addresses and CIDRs of the proxies in front whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed; none by default.
+	TrustedProxies []string `yaml:"trusted_proxies" json:"trusted_proxies"`
 	// The folder for what the server keeps; empty: the user's data directory.
 	Data string `yaml:"data" json:"data"`
+	// How many versions of a plugin are kept, and for how long. Those that traffic goes to always are.
+	Retention Retention `yaml:"retention" json:"retention"`
 	// Defaults for what a manifest leaves out, same keys as the manifest.
 	Defaults Manifest `yaml:"defaults" json:"defaults"`
 	// What a manifest can ask for at most; what is not listed has the manifest's default times 16.
 	Ceilings Ceilings `yaml:"ceilings" json:"ceilings"`
 	// Rules by plugin name; `*` in a name stands for any characters. All that match apply, and the strictest wins.
 	Plugins map[string]PluginRules `yaml:"plugins" json:"plugins"`
+	// Whose plugins may be deployed.
+	Signatures Signatures `yaml:"signatures" json:"signatures"`
 	// Where a rule with `private: true` may reach private addresses: origins (port `*` is any) or CIDRs; none by default.
 	Private []string `yaml:"private" json:"private"`
 	// Hosts that may be fetched from, over all manifests.
@@ -88,6 +96,8 @@ type PluginRules struct {
 	Rate string `yaml:"rate" json:"rate"`
 	// `public` consents to these plugins being called by anyone, if their manifest asks for it; `token` (the default) does not.
 	Access string `yaml:"access" json:"access"`
+	// What one plugin may use in a day (UTC).
+	Quota Quota `yaml:"quota" json:"quota"`
 }
 
 // Hosts limits the hosts of all fetches, whatever a manifest allows. An entry
@@ -153,6 +163,8 @@ func DefaultOperator() *Operator {
 		},
 		DNS: DNS{TTL: 10e9, Entries: 4096},
 		Log: Log{Level: "info", Format: "json"},
+
+		Retention: Retention{Versions: defaultVersions},
 	}
 }
 
@@ -219,14 +231,13 @@ func (o *Operator) manifest(data []byte, name string) (*Manifest, []Clamped, err
 func (o *Operator) Rules(name string) PluginRules {
 	var out PluginRules
 	for _, glob := range slices.Sorted(maps.Keys(o.Plugins)) {
-		if !matchesAny([]string{glob}, name) {
+		if !MatchName([]string{glob}, name) {
 			continue
 		}
 		r := o.Plugins[glob]
 		out.Ceilings = out.Ceilings.strictest(r.Ceilings)
-		if r.Invocations > 0 && (out.Invocations == 0 || r.Invocations < out.Invocations) {
-			out.Invocations = r.Invocations
-		}
+		out.Invocations = lower(out.Invocations, r.Invocations)
+		out.Quota = out.Quota.strictest(r.Quota)
 		out.Rate = slowest(out.Rate, r.Rate)
 		if out.Access != AccessToken && r.Access != "" {
 			out.Access = r.Access

@@ -61,6 +61,11 @@ func generateOperatorSchema(t *testing.T) []byte {
 	property(rules.AdditionalProperties, "access").Enum = []any{AccessToken, AccessPublic}
 	property(rules.AdditionalProperties, "rate").Pattern = `^[0-9]+/[smh]$`
 	property(rules.AdditionalProperties, "invocations").Minimum = "0"
+	for _, key := range []string{"quota.requests", "quota.fetches"} {
+		between(property(rules.AdditionalProperties, key), 0, maxQuota)
+	}
+	between(property(s, "retention.versions"), 1, maxVersions)
+	property(s, "signatures.keys").Items.Pattern = `^RW[A-Za-z0-9+/]{54}$`
 
 	secrets := property(s, "secrets")
 	secrets.PropertyNames = &jsonschema.Schema{Pattern: secretPattern}
@@ -155,6 +160,9 @@ func constrainManifest(s *jsonschema.Schema, prefix string) {
 	at("fetch.retry.statuses").Items.Minimum = "100"
 	at("fetch.retry.statuses").Items.Maximum = "599"
 	at("warmup.path").Pattern = "^/"
+	at("smoke.path").Pattern = "^/"
+	between(at("smoke.status"), 0, mostAnswer)
+	at("cors.origins").Items.Pattern = `^([*]|[A-Za-z][A-Za-z0-9+.-]*://.+)$`
 	at("secrets").Items.Required = []string{"name", "header"}
 	property(at("secrets").Items, "name").Pattern = secretPattern
 	property(at("secrets").Items, "format").Pattern = "[{]secret[}]"

@@ -198,6 +198,17 @@ func TestSchemaAccepts(t *testing.T) {
 		{operator, "dns: {entries: 0}", false},
 		{plugin, "fetch: {hedge: p95, cache: {bytes: 16MiB, coalesce: true}}", true},
 		{plugin, "fetch: {cache: {bytes: lots}}", false},
+		{plugin, "smoke: {method: GET, path: /, headers: {a: b}, body: '', status: 200}\nsticky: {header: X-User}", true},
+		{plugin, "cors: {origins: ['https://a.test'], methods: [GET], headers: [a], expose: [b], credentials: false, max_age: 10m}", true},
+		{plugin, "smoke: {path: x}", false},
+		{plugin, "smoke: {status: 600}", false},
+		{plugin, "cors: {origins: [a.test]}", false},
+		{plugin, "sticky: {query: a}", false},
+		{operator, "retention: {versions: 3, age: 24h}\ntls: {cert: a, key: b}\ntrusted_proxies: [10.0.0.0/8]", true},
+		{operator, "signatures: {required: true, keys: [" + publicKey + "]}\nplugins: {a: {quota: {requests: 1, egress: 1GiB, cpu: 1h}}}", true},
+		{operator, "retention: {versions: 0}", false},
+		{operator, "signatures: {keys: [abc]}", false},
+		{operator, "plugins: {a: {quota: {requests: -1}}}", false},
 	} {
 		if got := accepts(t, tt.schema, plainYAML(t, tt.in)); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.in, got, tt.want)

@@ -3,7 +3,6 @@ package manifest
 import (
 	"fmt"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -93,7 +92,7 @@ func (c *checker) narrow(o *Operator, m *Manifest) {
 			})
 			continue
 		}
-		if !matchesAny(theirs.Plugins, m.Name) {
+		if !MatchName(theirs.Plugins, m.Name) {
 			c.bad(key+".name", "the operator does not give secret %s to plugin %s", quote(s.Name), quote(m.Name))
 			continue
 		}
@@ -117,14 +116,6 @@ func covered(allowed []string, asked string) bool {
 	return slices.ContainsFunc(allowed, func(s string) bool {
 		p, err := ParsePattern(s)
 		return err == nil && p.Covers(q)
-	})
-}
-
-// matchesAny says whether a plugin's name matches one of the name patterns.
-func matchesAny(globs []string, name string) bool {
-	return slices.ContainsFunc(globs, func(glob string) bool {
-		ok, err := path.Match(glob, name)
-		return ok && err == nil
 	})
 }
 

@@ -123,7 +123,7 @@ func (d *decoder) scalar(n *node, v reflect.Value, key string) {
 		v.SetBool(n.truth)
 	case v.Kind() == reflect.Bool:
 		d.wrongKind(n, key, "true or false")
-	case v.Kind() == reflect.Int && n.kind == kindInteger && !v.OverflowInt(n.integer):
+	case v.CanInt() && n.kind == kindInteger && !v.OverflowInt(n.integer):
 		v.SetInt(n.integer)
 	default:
 		d.wrongKind(n, key, "a whole number")
@@ -138,7 +138,7 @@ func typed(n *node, want reflect.Kind) *node {
 		if n.text == "true" || n.text == "false" {
 			out.kind, out.truth = kindBool, n.text == "true"
 		}
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		if i, err := strconv.ParseInt(n.text, 10, 64); err == nil {
 			out.kind, out.integer = kindInteger, i
 		}
