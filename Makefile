@@ -2,12 +2,12 @@
 SHELL := /bin/bash
 GO ?= go
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-NESTED := sdk/go plugins examples/go-plugin examples/api-client examples/raw-extism
+NESTED := sdk/go plugins examples/go-plugin examples/api-client examples/raw-extism server/deploy/lint
 GUESTS := plugins examples/go-plugin examples/api-client examples/raw-extism server/bench/plugin server/bench/guest $(addprefix host/testdata/,guest streams kernel keeper clients)
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload restart bench-build clean
+.PHONY: help run test test-go build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload restart bench-build release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -49,12 +49,12 @@ check: lint tidy ## linter, formatting, tidy modules, generated files up to date
 
 lint:
 	$(GO) run $(LINT) run ./...
-	@for m in sdk/go plugins; do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for m in sdk/go plugins server/deploy/lint; do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "make check: gofmt these files" >&2; exit 1; }
 
 tidy:
 	$(GO) mod tidy -diff
-	@for m in sdk/go plugins examples/go-plugin examples/api-client server/bench/plugin server/bench/guest $(addprefix host/testdata/,guest streams clients); do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
+	@for m in sdk/go plugins examples/go-plugin examples/api-client server/deploy/lint server/bench/plugin server/bench/guest $(addprefix host/testdata/,guest streams clients); do (cd $$m && $(GO) mod tidy -diff) || exit 1; done
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@{ $(GO) list -f '{{.Dir}}' ./...; for m in sdk/go plugins; do (cd $$m && $(GO) list -f '{{.Dir}}' ./...); done; } | while read -r d; do \
@@ -82,6 +82,11 @@ restart: bench-build ## how soon 100 plugins answer after a restart with a warm 
 
 bench-build:
 	@$(GO) build -trimpath -o $(BUILD)/bench/bench ./server/bench
+
+release: ## build/release: binaries, bills of materials and SHA256SUMS, the same bytes everywhere (VERSION=v1.2.3)
+	@test -n '$(VERSION)' || { echo "make release: which one? Write make release VERSION=v1.2.3" >&2; exit 2; }
+	@rm -rf $(BUILD)/release
+	@$(GO) run ./server/deploy/release -version '$(VERSION)' -out $(BUILD)/release
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

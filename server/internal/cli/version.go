@@ -10,9 +10,15 @@ import (
 	"github.com/sortie-run/sortie/server/internal/project/bundle"
 )
 
-// buildVersion is the module's version as the go command recorded it: a tag for an installed release, else "devel" and, where
+// version is a release's, set by its build: -ldflags "-X github.com/sortie-run/sortie/server/internal/cli.version=v1.2.3".
+var version string
+
+// buildVersion is the release's version or, where this isn't one, the module's version as the go command recorded it: a tag for an installed release, else "devel" and, where
 // the build knows it, the commit.
 func buildVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "devel"
