@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -67,5 +68,70 @@ secrets: {KEY: {env: KEY, allow: ["http://127.0.0.1:*"], plugins: ["*"]}}
 	}
 	if n := strings.Count(string(text), "it says [secret]"); n != 3 { // logged, printed, and the error
 		t.Errorf("%d times in %s", n, text)
+	}
+}
+
+// TestSecretsRotate changes a secret while its plugin is loaded, and while an invocation runs that had the former value.
+func TestSecretsRotate(t *testing.T) {
+	t.Parallel()
+	const first, second = "first-of-the-operator", "second-of-the-operator"
+	var rt *host.Runtime
+	var up *httptest.Server
+	give := func(value string) {
+		if err := rt.SetSecrets(map[string]host.Secret{"KEY": {Value: value, Allow: []string{up.URL}, Plugins: []string{"guest"}}}); err != nil {
+			t.Error(err)
+		}
+	}
+	var got []string
+	up = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("X-Key"))
+		give(second)
+		w.Header().Set("X-Echo", r.Header.Get("X-Key"))
+		io.WriteString(w, r.Header.Get("X-Key"))
+	}))
+	t.Cleanup(up.Close)
+	op, err := manifest.ParseOperator([]byte(`private: ["http://127.0.0.1:*"]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := fetch.New(fetch.Config{})
+	t.Cleanup(engine.Close)
+	rt, err = host.New(t.Context(), host.Config{Engine: engine, Operator: op, CacheDir: cacheDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rt.Close(context.Background()) })
+	m, _, err := op.Deployed("guest", []byte(allowLoopback+"secrets: [{name: KEY, header: X-Key, format: '{secret}'}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := host.Source{Name: "guest", Version: 1, Wasm: hosttest.Build(t, guestDir), Manifest: m}
+	var refused *host.Error
+	if _, err := rt.Load(t.Context(), src); !errors.As(err, &refused) || refused.Code != host.CodeInvalidManifest || !strings.Contains(refused.Detail, `"KEY"`) {
+		t.Fatalf("loaded without its secret: %v", err)
+	}
+	src.Deployed = true
+	p, err := rt.Load(t.Context(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	give(first)
+	for _, value := range []string{first, second} {
+		_, report, err := try(p, "", "/tell", "url", up.URL+"/?q")
+		text, jsonErr := json.Marshal(report)
+		if err == nil || jsonErr != nil || strings.Contains(string(text)+err.Error(), "-of-the-operator") || !strings.Contains(string(text), "it says [secret]") {
+			t.Errorf("%v, %v: %s", err, jsonErr, text)
+		}
+		if got[0] != value {
+			t.Errorf("sent %q, want %q", got, value)
+		}
+		got = nil
+	}
+	if err := rt.SetSecrets(nil); err != nil {
+		t.Fatal(err)
+	}
+	_, report, _ := try(p, "", "/tell", "url", up.URL+"/?q")
+	if len(got) != 0 || len(report.Fetches) == 0 || report.Fetches[0].Code != "host_denied" {
+		t.Errorf("removed: %q was sent; %+v", got, report.Fetches)
 	}
 }

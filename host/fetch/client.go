@@ -3,9 +3,7 @@ package fetch
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/textproto"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,17 +19,19 @@ import (
 
 // Client is one policy and its connections. Build it with [Engine.Client].
 type Client struct {
-	engine   *Engine
-	policy   *policy.Policy
-	rules    int
-	limits   limits
-	retry    Retry
-	hedge    time.Duration // for requests that don't say, as in Request.Hedge
-	secrets  []secret
-	redactor *strings.Replacer // nil: nothing to hide
+	engine *Engine
+	policy *policy.Policy
+	rules  int
+	limits limits
+	retry  Retry
+	hedge  time.Duration // for requests that don't say, as in Request.Hedge
 
-	secretFields []string     // names of the secrets' fields
-	cache        *cache.Cache // nil: none
+	plugin       string // whose client it is, for the vault
+	vault        *Vault // nil: the secrets are always the same
+	bindings     []binding
+	secretFields []string                 // names of the secrets' fields
+	secrets      atomic.Pointer[resolved] // see Client.resolved
+	cache        *cache.Cache             // nil: none
 	coalesce     bool
 	background   *semaphore.Weighted // revalidations that nobody waits for
 
@@ -56,30 +56,19 @@ type limits struct {
 	timeout, connect, write, read, pool, attempt time.Duration
 }
 
-// secret is a compiled Secret.
-type secret struct {
-	header string // canonical
-	value  string
-	allow  *policy.Patterns
-}
-
 // Client compiles a policy. It fails on a rule, pattern or secret that can't be read. Two clients share nothing but the engine's slots.
 func (e *Engine) Client(p Policy) (*Client, error) {
 	compiled, err := policy.New(policy.Config{Rules: p.Rules, Private: p.Private, HostsAllow: p.HostsAllow, HostsDeny: p.HostsDeny})
 	if err != nil {
 		return nil, fmt.Errorf("fetch policy: %w", err)
 	}
-	secrets, err := compileSecrets(p.Secrets)
-	if err != nil {
-		return nil, fmt.Errorf("fetch policy: %w", err)
-	}
 	c := &Client{
 		engine: e, policy: compiled, rules: len(p.Rules), limits: compileLimits(p.Limits), retry: compileRetry(p.Retry),
-		secrets: secrets, redactor: redactor(secrets), origins: upstream.NewOrigins(), hedge: p.Hedge,
+		plugin: p.Plugin, vault: p.Vault, origins: upstream.NewOrigins(), hedge: p.Hedge,
 		sessions: make(map[*Session]struct{}), transports: make([]*transport, len(p.Rules)+1),
 	}
-	for _, s := range secrets {
-		c.secretFields = append(c.secretFields, s.header)
+	if err := c.takeSecrets(p.Secrets); err != nil {
+		return nil, fmt.Errorf("fetch policy: %w", err)
 	}
 	if p.Cache.enabled() {
 		c.cache, c.coalesce = cache.New(cache.Config{Bytes: p.Cache.Bytes}), p.Cache.Coalesce
@@ -150,35 +139,35 @@ func (c *Client) forget(s *Session) {
 	c.mu.Unlock()
 }
 
-// inject sets the secrets that belong to u on a hop's header and returns the names of those fields.
-func (c *Client) inject(u *policy.URL, header http.Header) []string {
-	var names []string
-	for i := range c.secrets {
-		if s := &c.secrets[i]; s.allow.Match(u) {
-			header[s.header] = []string{s.value}
-			names = append(names, s.header)
-		}
-	}
-	return names
-}
-
-func compileSecrets(list []Secret) ([]secret, error) {
-	var compiled []secret
+// takeSecrets compiles a policy's secrets.
+func (c *Client) takeSecrets(list []Secret) error {
+	static := &resolved{}
+	var hidden []string
 	for _, s := range list {
 		name := textproto.CanonicalMIMEHeaderKey(s.Header)
 		if !httpguts.ValidHeaderFieldName(s.Header) || hostOwned(name) {
-			return nil, fmt.Errorf("secret %q: %q can't be set as a header", s.Name, s.Header)
+			return fmt.Errorf("secret %q: %q can't be set as a header", s.Name, s.Header)
 		}
-		if !httpguts.ValidHeaderFieldValue(s.Value) {
-			return nil, fmt.Errorf("secret %q: its value can't be sent in a header", s.Name)
+		if !httpguts.ValidHeaderFieldValue(s.Value) || !httpguts.ValidHeaderFieldValue(s.Format) {
+			return fmt.Errorf("secret %q: its value can't be sent in a header", s.Name)
 		}
 		allow, err := policy.CompilePatterns(s.Allow)
 		if err != nil {
-			return nil, fmt.Errorf("secret %q: %w", s.Name, err)
+			return fmt.Errorf("secret %q: %w", s.Name, err)
 		}
-		compiled = append(compiled, secret{name, s.Value, allow})
+		c.secretFields = append(c.secretFields, name)
+		static.secrets, hidden = append(static.secrets, secret{name: s.Name, header: name, value: s.Value, bound: allow}), append(hidden, s.Value)
+		b := binding{name: s.Name, header: name, format: s.Format, bound: allow}
+		if len(s.Allow) == 0 {
+			b.bound = nil
+		}
+		c.bindings = append(c.bindings, b)
 	}
-	return compiled, nil
+	if c.vault == nil {
+		static.redactor = redactor(hidden)
+		c.secrets.Store(static)
+	}
+	return nil
 }
 
 // compileLimits fills in the defaults as Policy.Limits says.

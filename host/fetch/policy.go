@@ -24,12 +24,15 @@ type Policy struct {
 	HostsDeny  []string // over all rules, and over HostsAllow
 
 	Secrets []Secret
+	Vault   *Vault // where the secrets' values are; nil: in Secrets
+	Plugin  string // whose policy it is, for the vault
 }
 
 // Secret is a header that is set on the requests to where it belongs, in place of one the guest may have set.
 type Secret struct {
 	Name   string             // for messages
 	Header string             // field name
-	Value  string             // field value, the whole of it, as it goes out
-	Allow  []manifest.Pattern // URLs it is for; none: it is never sent
+	Value  string             // field value, the whole of it, as it goes out; not with a Vault
+	Format string             // with a Vault: the field value, with {secret} where the vault's goes
+	Allow  []manifest.Pattern // URLs it is for; none: it is never sent, or with a Vault, wherever that lets it
 }

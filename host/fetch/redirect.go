@@ -27,16 +27,18 @@ func (f *flight) ready(h *hop, u *policy.URL, method string, own http.Header, bo
 	}
 	h.url, h.method, h.own, h.header, h.body = u, method, own, own, body
 	cookies := f.cookies.header(u, own)
-	if len(f.client.secrets) > 0 || cookies != "" {
+	if len(f.client.secretFields) > 0 || cookies != "" {
 		h.header = maps.Clone(own)
 	}
 	if cookies != "" {
 		h.header["Cookie"] = []string{cookies}
 	}
-	if len(f.client.secrets) > 0 {
-		h.secret = f.client.inject(u, h.header)
+	if len(f.client.secretFields) == 0 {
+		return nil
 	}
-	return nil
+	var fail *failure.Error
+	h.secret, fail = f.client.resolved().inject(u, h.header)
+	return fail
 }
 
 // next makes the hop that a redirect leads to (Fetch standard, section 4.4, "HTTP-redirect fetch").

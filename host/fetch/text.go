@@ -37,10 +37,10 @@ func bounded(text string, limit int) string {
 func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
 // redactor replaces the values of secrets, and what stands behind a scheme in them ("Bearer x"), wherever they show up.
-func redactor(secrets []secret) *strings.Replacer {
+func redactor(secrets []string) *strings.Replacer {
 	var values []string
 	for _, s := range secrets {
-		values = append(values, s.value, s.value[strings.LastIndexByte(s.value, ' ')+1:])
+		values = append(values, s, s[strings.LastIndexByte(s, ' ')+1:])
 	}
 	values = slices.DeleteFunc(values, func(v string) bool { return strings.TrimSpace(v) == "" })
 	if len(values) == 0 {
@@ -58,10 +58,14 @@ func redactor(secrets []secret) *strings.Replacer {
 // Redact replaces the client's secrets in a text that others will see. An upstream may send one back, and what the guest makes of that is its
 // own: a line of its log, say.
 func (c *Client) Redact(text string) string {
-	if c.redactor == nil {
+	if len(c.secretFields) == 0 {
 		return text
 	}
-	return c.redactor.Replace(text)
+	r := c.resolved().redactor
+	if r == nil {
+		return text
+	}
+	return r.Replace(text)
 }
 
 // clean is the last thing that happens to a message.

@@ -236,12 +236,7 @@ func (c *Client) hides(name string) bool {
 	case "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2":
 		return true
 	}
-	for i := range c.secrets {
-		if strings.EqualFold(c.secrets[i].header, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.secretFields, func(field string) bool { return strings.EqualFold(field, name) })
 }
 
 // cleanURL is a URL as records show it. One that was refused for its userinfo has credentials in it, and one that an upstream had a hand in

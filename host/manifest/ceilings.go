@@ -108,7 +108,12 @@ func (c Ceilings) strictest(other Ceilings) Ceilings {
 }
 
 // MarshalJSON gives the ceilings that are listed, nested as in the file.
-func (c Ceilings) MarshalJSON() ([]byte, error) {
+func (c Ceilings) MarshalJSON() ([]byte, error) { return json.Marshal(c.nested()) }
+
+// MarshalYAML gives the ceilings that are listed as a value for a YAML encoder.
+func (c Ceilings) MarshalYAML() (any, error) { return c.nested(), nil }
+
+func (c Ceilings) nested() map[string]any {
 	root := map[string]any{}
 	for _, a := range amountTable() {
 		v, ok := c.listed(a)
@@ -127,5 +132,5 @@ func (c Ceilings) MarshalJSON() ([]byte, error) {
 		}
 		at[parts[len(parts)-1]] = a.typed(v)
 	}
-	return json.Marshal(root)
+	return root
 }

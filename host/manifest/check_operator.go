@@ -16,6 +16,9 @@ func (c *checker) operator(o *Operator) {
 	c.address("addr", o.Addr)
 	if o.AdminAddr != "" {
 		c.address("admin_addr", o.AdminAddr)
+		if o.AdminAddr == o.Addr && !strings.HasSuffix(o.Addr, ":0") {
+			c.bad("admin_addr", "the same as `addr`; leave it out to serve everything there")
+		}
 	}
 	if strings.ContainsRune(o.Data, 0) {
 		c.bad("data", "has a NUL character")
@@ -188,15 +191,22 @@ func (c *checker) operatorSecret(name string, s *OperatorSecret, key string) {
 	case s.Env != "" && !regexp.MustCompile(variablePattern).MatchString(s.Env):
 		c.bad(key+".env", "%s is not an environment variable's name", quote(s.Env))
 	}
+	c.secretBounds(s, key)
+}
+
+// secretBounds checks where a secret may be sent, and by whom. The key is ""
+// where the secret stands by itself.
+func (c *checker) secretBounds(s *OperatorSecret, key string) {
+	allow, plugins := child(key, "allow"), child(key, "plugins")
 	if len(s.Allow) == 0 {
-		c.bad(key+".allow", "missing; a secret needs `allow`, where it may be sent")
+		c.bad(allow, "missing; a secret needs `allow`, where it may be sent")
 	}
 	if len(s.Plugins) == 0 {
-		c.bad(key+".plugins", "missing; a secret needs `plugins`, who may use it")
+		c.bad(plugins, "missing; a secret needs `plugins`, who may use it")
 	}
-	s.Allow, _ = c.patterns(s.Allow, key+".allow")
+	s.Allow, _ = c.patterns(s.Allow, allow)
 	for i, glob := range s.Plugins {
-		c.glob(glob, item(key+".plugins", i))
+		c.glob(glob, item(plugins, i))
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 //
 // PORT sets the port of addr where neither the file nor SORTIE_ADDR gives addr.
 //
-// SORTIE_SERVER, SORTIE_TOKEN, SORTIE_ADMIN_TOKEN and SORTIE_CONFIG are not keys
+// SORTIE_SERVER, SORTIE_TOKEN, SORTIE_ADMIN_TOKEN, SORTIE_SECRETS_KEY,
+// SORTIE_SECRETS_KEY_FILE and SORTIE_CONFIG are not keys of the configuration
 // and are left alone, as is what Kubernetes sets for a service called sortie
 // (SORTIE_PORT…, SORTIE_SERVICE_…). Any other variable that names no key is an
 // error. Errors are [Errors], each with the variable's name as its File; the
@@ -52,7 +53,7 @@ func (o *Operator) ApplyEnv(environ []string) error {
 
 // reserved says whether a variable's name, without SORTIE_, is no key.
 func reserved(name string) bool {
-	return slices.Contains([]string{"SERVER", "TOKEN", "ADMIN_TOKEN", "CONFIG", "PORT"}, name) ||
+	return slices.Contains([]string{"SERVER", "TOKEN", "ADMIN_TOKEN", "SECRETS_KEY", "SECRETS_KEY_FILE", "CONFIG", "PORT"}, name) ||
 		strings.HasPrefix(name, "PORT_") || strings.HasPrefix(name, "SERVICE_")
 }
 
@@ -87,5 +88,6 @@ func (o *Operator) applyPort(port string) *Error {
 		return &Error{File: portVariable, Key: "addr", Message: quote(o.Addr) + " has no port to set"}
 	}
 	o.Addr = net.JoinHostPort(host, port)
+	o.sources["addr"] = Source{Key: "addr", File: portVariable}
 	return nil
 }

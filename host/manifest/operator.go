@@ -31,6 +31,8 @@ type Operator struct {
 	Plugins map[string]PluginRules `yaml:"plugins" json:"plugins"`
 	// Whose plugins may be deployed.
 	Signatures Signatures `yaml:"signatures" json:"signatures"`
+	// Who else may do what: people who sign in elsewhere.
+	OIDC OIDC `yaml:"oidc" json:"oidc"`
 	// Where a rule with `private: true` may reach private addresses: origins (port `*` is any) or CIDRs; none by default.
 	Private []string `yaml:"private" json:"private"`
 	// Hosts that may be fetched from, over all manifests.
@@ -47,6 +49,7 @@ type Operator struct {
 	Log Log `yaml:"log" json:"log"`
 
 	addrSet bool // by the file or by SORTIE_ADDR: PORT then has no effect
+	sources map[string]Source
 }
 
 // Ceilings are the most a manifest can ask for. A field that is zero is not
@@ -187,6 +190,7 @@ func (o *Operator) finish(d *decoder) (*Operator, error) {
 	if err := d.result(); err != nil {
 		return nil, err
 	}
+	o.note(d)
 	return o, nil
 }
 
@@ -195,17 +199,24 @@ func (o *Operator) finish(d *decoder) (*Operator, error) {
 // ceilings. The second result lists what was lowered of what the manifest asked
 // for. The manifest has to have its name; see ManifestFor.
 func (o *Operator) Manifest(data []byte) (*Manifest, []Clamped, error) {
-	return o.manifest(data, "")
+	return o.manifest(data, "", true)
 }
 
 // ManifestFor is Manifest for a plugin whose name is known, from a URL for
 // example: a manifest without a name gets it, and one with another name is an
 // error. Data may be nil, which is the default manifest.
 func (o *Operator) ManifestFor(name string, data []byte) (*Manifest, []Clamped, error) {
-	return o.manifest(data, name)
+	return o.manifest(data, name, true)
 }
 
-func (o *Operator) manifest(data []byte, name string) (*Manifest, []Clamped, error) {
+// Deployed is ManifestFor for a manifest that was accepted at its deploy. The
+// operator's secrets may be others by now, which is for each fetch to find, so
+// its own aren't held inside them: one without `allow` is left without it.
+func (o *Operator) Deployed(name string, data []byte) (*Manifest, []Clamped, error) {
+	return o.manifest(data, name, false)
+}
+
+func (o *Operator) manifest(data []byte, name string, narrow bool) (*Manifest, []Clamped, error) {
 	m := o.Defaults.clone()
 	m.Name = name
 	d := newDecoder(manifestFile, m)
@@ -218,7 +229,9 @@ func (o *Operator) manifest(data []byte, name string) (*Manifest, []Clamped, err
 	case name != "" && m.Name != name:
 		check.bad("name", "%s is deployed as %s; the names must be equal", quote(m.Name), quote(name))
 	}
-	check.narrow(o, m)
+	if narrow {
+		check.narrow(o, m)
+	}
 	if err := d.result(); err != nil {
 		return nil, nil, err
 	}

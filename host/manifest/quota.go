@@ -1,12 +1,13 @@
 package manifest
 
-// Quota limits what one plugin uses in a day (UTC). What is 0 has no limit.
+// Quota limits what one plugin uses in a day (UTC). What is 0 has no limit. It's
+// looked at when an invocation arrives: those that run may pass it.
 type Quota struct {
 	// Invocations in a day; 0: no limit.
 	Requests int64 `yaml:"requests" json:"requests"`
 	// Fetches in a day, every attempt and every redirect hop; 0: no limit.
 	Fetches int64 `yaml:"fetches" json:"fetches"`
-	// Bodies that its fetches send and get in a day; 0: no limit.
+	// What its fetches send and get in a day, on the wire; 0: no limit.
 	Egress Bytes `yaml:"egress" json:"egress"`
 	// The guest's own execution in a day; 0: no limit.
 	CPU Duration `yaml:"cpu" json:"cpu"`

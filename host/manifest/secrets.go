@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -136,14 +137,8 @@ func (o *Operator) ResolveSecrets(lookupEnv func(string) (string, bool), readFil
 			key += ".file"
 			value, message = fromFile(s.File, readFile)
 		}
-		switch {
-		case message != "":
-		case value == "":
-			message = "the secret is empty"
-		case len(value) > maxSecretBytes:
-			message = fmt.Sprintf("the secret has %d bytes; %d is the most", len(value), maxSecretBytes)
-		case !httpguts.ValidHeaderFieldValue(value):
-			message = "the secret has a character that can't stand in a header"
+		if message == "" {
+			message = badValue(value)
 		}
 		if message != "" {
 			errs = append(errs, &Error{File: operatorFile, Key: key, Message: message})
@@ -155,6 +150,50 @@ func (o *Operator) ResolveSecrets(lookupEnv func(string) (string, bool), readFil
 		return nil, errs
 	}
 	return values, nil
+}
+
+// badValue says what is wrong with a secret's value, without showing it.
+func badValue(value string) string {
+	switch {
+	case value == "":
+		return "the secret is empty"
+	case len(value) > maxSecretBytes:
+		return fmt.Sprintf("the secret has %d bytes; %d is the most", len(value), maxSecretBytes)
+	case !httpguts.ValidHeaderFieldValue(value):
+		return "the secret has a character that can't stand in a header"
+	}
+	return ""
+}
+
+// ValidSecretName tells whether a secret can have that name.
+func ValidSecretName(name string) bool { return regexp.MustCompile(secretPattern).MatchString(name) }
+
+// CheckSecretValue says what is wrong with a secret's value: it is empty, has
+// more than 64 KiB, or can't stand in a header. The error doesn't show it.
+func CheckSecretValue(value string) error {
+	if message := badValue(value); message != "" {
+		return errors.New(message)
+	}
+	return nil
+}
+
+// CheckSecret checks a secret that isn't defined in the operator's
+// configuration as one is that is, and gives its bounds in canonical form. The
+// error is [Errors], without a file.
+func CheckSecret(name string, allow, plugins []string) (OperatorSecret, error) {
+	s := OperatorSecret{Allow: slices.Clone(allow), Plugins: slices.Clone(plugins)}
+	c := &checker{decoder: newDecoder("", &s)}
+	if !ValidSecretName(name) {
+		c.bad("name", "%s is not a secret's name; write API_KEY, for example", quote(name))
+	}
+	if len(plugins) > maxSecretAllow {
+		c.bad("plugins", "%d entries; %d is the most", len(plugins), maxSecretAllow)
+	}
+	c.secretBounds(&s, "")
+	if err := c.result(); err != nil {
+		return OperatorSecret{}, err
+	}
+	return s, nil
 }
 
 func fromEnv(variable string, lookupEnv func(string) (string, bool)) (value, message string) {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -92,5 +93,52 @@ func TestResolveSecrets(t *testing.T) {
 		if !errors.As(err, &all) || err.Error() != tt.wrong || values != nil {
 			t.Errorf("%+v: %v, want %s", tt.secret, err, tt.wrong)
 		}
+	}
+}
+
+func TestCheckSecret(t *testing.T) {
+	t.Parallel()
+	got, err := CheckSecret("API_KEY", []string{"HTTPS://api.Example.com:443/v1"}, []string{"search-*"})
+	if err != nil || got.Allow[0] != "https://api.example.com/v1" || got.Plugins[0] != "search-*" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, c := range []struct {
+		name           string
+		allow, plugins []string
+		want           string
+	}{
+		{"1", []string{"https://a.example"}, []string{"*"}, `name: "1" is not a secret's name; write API_KEY, for example`},
+		{"A", nil, []string{"*"}, "allow: missing; a secret needs `allow`, where it may be sent"},
+		{"A", []string{"https://a.example"}, nil, "plugins: missing; a secret needs `plugins`, who may use it"},
+		{"A", []string{"https://a.example", "x"}, []string{"*"}, "allow[1]: "},
+		{"A", []string{"https://a.example"}, []string{"*", "B"}, "plugins[1]: "},
+		{"A", make([]string, 101), []string{"*"}, "allow: 101 entries; 100 is the most"},
+		{"A", []string{"https://a.example"}, make([]string, 101), "plugins: 101 entries; 100 is the most"},
+	} {
+		if _, err := CheckSecret(c.name, c.allow, c.plugins); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s %v %v: %v, want %s", c.name, c.allow, c.plugins, err, c.want)
+		}
+	}
+	for value, ok := range map[string]bool{"": false, "a b": true, "a\nb": false, strings.Repeat("x", 64<<10): true, strings.Repeat("x", 64<<10+1): false} {
+		if err := CheckSecretValue(value); (err == nil) != ok || err != nil && value != "" && strings.Contains(err.Error(), value) {
+			t.Errorf("%.10q: %v", value, err)
+		}
+	}
+}
+
+// TestDeployedSecrets: what was deployed is read as it was, whatever has become of the secret.
+func TestDeployedSecrets(t *testing.T) {
+	t.Parallel()
+	data := []byte("secrets: [{name: GONE, header: X}, {name: KEY, header: Y, allow: ['https://b.example']}]")
+	o, err := ParseOperator([]byte("secrets: {KEY: {env: K, allow: ['https://a.example'], plugins: [other]}}\nceilings: {limits: {wall: 5s}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := o.ManifestFor("prices", data); err == nil {
+		t.Error("deployed")
+	}
+	m, _, err := o.Deployed("prices", data)
+	if err != nil || m.Name != "prices" || m.Secrets[0].Allow != nil || m.Secrets[1].Allow[0] != "https://b.example" || m.Limits.Wall != Duration(5*time.Second) {
+		t.Errorf("%+v, %v", m, err)
 	}
 }

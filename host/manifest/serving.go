@@ -57,6 +57,7 @@ func (c *checker) serving(o *Operator) {
 		}
 	}
 	o.TrustedProxies = c.proxies(o.TrustedProxies)
+	c.oidc(&o.OIDC)
 	o.Signatures.Keys = c.publicKeys(o.Signatures.Keys)
 	if o.Signatures.Required && len(o.Signatures.Keys) == 0 {
 		c.bad("signatures.required", "true, but there are no `keys`; no plugin could be deployed")

@@ -46,6 +46,7 @@ var servingErrors = []struct{ in, want string }{
 	{"trusted_proxies: [proxy.corp]", `sortie.yaml:1:19: trusted_proxies[0]: "proxy.corp" is neither an address, such as 10.0.0.7, nor a CIDR, such as 10.0.0.0/8`},
 	{"trusted_proxies: [127.0.0.1, 10.0.0.0/33]", `sortie.yaml:1:30: trusted_proxies[1]: "10.0.0.0/33" is neither an address, such as 10.0.0.7, nor a CIDR, such as 10.0.0.0/8`},
 	{"trusted_proxies: [\"fe80::1%eth0\"]", `sortie.yaml:1:19: trusted_proxies[0]: "fe80::1%eth0" is neither an address, such as 10.0.0.7, nor a CIDR, such as 10.0.0.0/8`},
+	{"admin_addr: 127.0.0.1:8080", "sortie.yaml:1:13: admin_addr: the same as `addr`; leave it out to serve everything there"},
 	{"trusted_proxy: [10.0.0.1]", `sortie.yaml:1:1: trusted_proxy: unknown key; did you mean "trusted_proxies"?`},
 	{"signatures: {required: true}", "sortie.yaml:1:24: signatures.required: true, but there are no `keys`; no plugin could be deployed"},
 	{"signatures: {required: true, keys: []}", "sortie.yaml:1:24: signatures.required: true, but there are no `keys`; no plugin could be deployed"},
