@@ -71,7 +71,7 @@ func Open(dir string) (*Store, error) {
 	}
 	s := &Store{dir: dir, lock: lock, log: audit{dir: filepath.Join(dir, auditDir), segment: auditSegment, segments: auditSegments}}
 	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, s.log.close(), lock.Close())
+		return nil, errors.Join(err, s.log.close(), release(lock))
 	}
 	return s, nil
 }
@@ -86,7 +86,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	return errors.Join(s.log.close(), s.lock.Close())
+	return errors.Join(s.log.close(), release(s.lock))
 }
 
 // Put implements store.Store.

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,10 @@ func (e *LockedError) Error() string {
 	}
 	return fmt.Sprintf("the store is in use by %s (%s is locked): stop it, or use another data directory with --data DIR", who, e.Path)
 }
+
+// release unlocks the file and closes it. A process that is being started holds every open file for a moment, this one too; so closing alone
+// might unlock it only later.
+func release(f *os.File) error { return errors.Join(unlock(f), f.Close()) }
 
 // acquire opens and locks the file, and writes this process's id into it. Closing the file unlocks it; so does the end
 // of the process, however it ends.

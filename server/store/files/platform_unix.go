@@ -24,6 +24,11 @@ func tryLock(f *os.File) (bool, error) {
 	}
 }
 
+// unlock gives back what tryLock took, for whoever has the file open.
+func unlock(f *os.File) error {
+	return os.NewSyscallError("flock", unix.Flock(int(f.Fd()), unix.LOCK_UN))
+}
+
 // syncDir makes the folder's names durable.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

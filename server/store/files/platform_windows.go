@@ -25,5 +25,10 @@ func tryLock(f *os.File) (bool, error) {
 	return false, os.NewSyscallError("LockFileEx", err)
 }
 
+// unlock gives back what tryLock took.
+func unlock(f *os.File) error {
+	return os.NewSyscallError("UnlockFileEx", windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: lockAt}))
+}
+
 // syncDir does nothing: Windows has no call for it, and its file systems order renames themselves.
 func syncDir(string) error { return nil }
