@@ -26,6 +26,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -42,13 +43,14 @@ type Config struct {
 	CacheDir string             // where rewritten modules and compiled code are kept over restarts; "": nowhere
 	Engine   *fetch.Engine      // required; it stays the caller's to close, after the Runtime
 	Operator *manifest.Operator // nil: manifest.DefaultOperator()
-	Secrets  map[string]string  // values of the operator's secrets by name
+	Secrets  map[string]string  // values by name of the secrets that Operator defines, until Runtime.SetSecrets
 	Log      *slog.Logger       // for what concerns the host, never a plugin's own lines; nil: discarded
 }
 
 // Runtime loads plugins and runs them.
 type Runtime struct {
 	cfg    Config
+	vault  fetch.Vault // the secrets
 	cache  wazero.CompilationCache
 	shelf  rewrite.Shelf
 	http   *httpEngine
@@ -60,6 +62,8 @@ type Runtime struct {
 	images  image.Method // how instances are brought back to their snapshots
 	janitor sync.WaitGroup
 	stop    context.CancelFunc // ends the janitor
+
+	operator atomic.Pointer[manifest.Operator]
 
 	mu      sync.Mutex
 	plugins map[*Plugin]struct{}
@@ -98,8 +102,34 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 		plugins: make(map[*Plugin]struct{}),
 		stop:    stop,
 	}
+	r.operator.Store(cfg.Operator)
+	if err := r.SetSecrets(defined(cfg.Operator, cfg.Secrets)); err != nil {
+		return nil, errors.Join(fmt.Errorf("host: %w", err), r.Close(ctx))
+	}
 	r.janitor.Go(func() { r.trim(ctx) })
 	return r, nil
+}
+
+// SetOperator has another configuration count for the plugins that are loaded from now on. What the process has at once, and the engine,
+// stay as they were.
+func (r *Runtime) SetOperator(op *manifest.Operator) { r.operator.Store(op) }
+
+// Secret is a secret that the operator gives out; see Runtime.SetSecrets.
+type Secret = fetch.Given
+
+// SetSecrets replaces all secrets, while plugins run: fetches that begin when it has returned send the new ones. A fetch that needs one which
+// isn't there any more, or which its plugin may no longer send there, fails with host_denied. What reports and logs show is searched for
+// the former values, too, for a day. It fails, and changes nothing, if a value can't be sent or a pattern can't be read.
+func (r *Runtime) SetSecrets(all map[string]Secret) error { return r.vault.Set(all) }
+
+// defined are the secrets with these values, where the operator defines that they may go.
+func defined(op *manifest.Operator, values map[string]string) map[string]Secret {
+	all := make(map[string]Secret, len(values))
+	for name, value := range values {
+		d := op.Secrets[name]
+		all[name] = Secret{Value: value, Allow: d.Allow, Plugins: d.Plugins}
+	}
+	return all
 }
 
 // trim has plugins let go of instances they haven't needed lately, until ctx ends.
@@ -165,7 +195,7 @@ func (r *Runtime) add(p *Plugin) error {
 		return errors.New("host: the runtime is closed")
 	}
 	r.plugins[p] = struct{}{}
-	p.lane = r.gate.lane(p.src.Name, r.cfg.Operator.Rules(p.src.Name).Invocations)
+	p.lane = r.gate.lane(p.src.Name, r.operator.Load().Rules(p.src.Name).Invocations)
 	return nil
 }
 

@@ -23,6 +23,7 @@ type Source struct {
 	Version  int
 	Wasm     []byte
 	Manifest *manifest.Manifest // validated and clamped: the host takes its limits as they are
+	Deployed bool               // it was loaded before: a secret that isn't there any more fails the fetches that need it, not the load
 }
 
 // Plugin is one loaded version of a plugin.
@@ -88,14 +89,14 @@ func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	if err != nil {
 		return nil, NewError(CodeInvalidManifest, "config can't be given to a plugin as JSON: %v", err)
 	}
-	client, err := r.client(src.Name, m)
+	client, err := r.client(src)
 	if err != nil {
 		return nil, err
 	}
 	p := &Plugin{rt: r, src: src, client: client, config: config, what: what}
 	p.src.Wasm = nil
 	p.alive, p.cut = context.WithCancel(context.Background())
-	p.limit(r.cfg.Operator.Rules(src.Name))
+	p.limit(r.operator.Load().Rules(src.Name))
 	if what.raw {
 		p.module, err = r.compileRaw(ctx, &rewritten.Rewritten, m.Entry)
 	} else {
@@ -167,14 +168,20 @@ func (p *Plugin) stock(ctx context.Context) error {
 	return nil
 }
 
-func (r *Runtime) client(name string, m *manifest.Manifest) (*fetch.Client, error) {
-	policy, err := fetch.PolicyOf(m, r.cfg.Operator, r.cfg.Secrets)
+func (r *Runtime) client(src Source) (*fetch.Client, error) {
+	for _, s := range src.Manifest.Secrets {
+		if !src.Deployed && !r.vault.Has(s.Name) {
+			return nil, NewError(CodeInvalidManifest, "the operator has no value for the secret %q", s.Name)
+		}
+	}
+	policy, err := fetch.PolicyWith(src.Manifest, r.operator.Load(), &r.vault)
 	if err != nil {
 		return nil, NewError(CodeInvalidManifest, "%v", err)
 	}
+	policy.Plugin = src.Name
 	client, err := r.cfg.Engine.Client(policy)
 	if err != nil {
-		return nil, NewError(CodeInvalidManifest, "%s: %v", name, err)
+		return nil, NewError(CodeInvalidManifest, "%s: %v", src.Name, err)
 	}
 	return client, nil
 }

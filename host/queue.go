@@ -47,9 +47,10 @@ func (g *gate) lane(name string, limit int) *lane {
 	defer g.mu.Unlock()
 	l := g.lanes[name]
 	if l == nil {
-		l = &lane{name: name, limit: limit}
+		l = &lane{name: name}
 		g.lanes[name] = l
 	}
+	l.limit = limit // the newest version's: the operator may have changed it
 	l.versions++
 	return l
 }

@@ -27,6 +27,7 @@ type Report struct {
 
 	Queue time.Duration // waiting for its turn and its instance
 	Guest time.Duration // the guest itself
+	CPU   time.Duration // of that the guest's own execution, without what it called of the host
 	Fetch time.Duration // with at least one fetch under way
 	Total time.Duration // from arrival
 
@@ -67,6 +68,7 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Detail  string         `json:"detail,omitempty"`
 		Queue   float64        `json:"queue_ms"`
 		Guest   float64        `json:"guest_ms"`
+		CPU     float64        `json:"cpu_ms"`
 		Fetch   float64        `json:"fetch_ms"`
 		Total   float64        `json:"total_ms"`
 		Memory  int64          `json:"memory"`
@@ -75,7 +77,7 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Logs    []LogLine      `json:"logs"`
 	}{
 		r.ID, r.Plugin, r.Version, r.Kind, r.Started, r.Method, r.Path, r.Status, r.Code, r.Detail, ms(r.Queue), ms(r.Guest),
-		ms(r.Fetch), ms(r.Total), r.Memory, list(r.Fetches), list(r.Budget), list(r.Logs),
+		ms(r.CPU), ms(r.Fetch), ms(r.Total), r.Memory, list(r.Fetches), list(r.Budget), list(r.Logs),
 	})
 }
 
@@ -111,7 +113,7 @@ func (p *Plugin) report(req *Request, arrived time.Time) *Report {
 // account fills in what a run has used.
 func (r *Report) account(p *Plugin, run *run) {
 	call, limits := run.call, p.src.Manifest
-	r.Guest, r.Memory = run.elapsed-call.Waited(), run.memory
+	r.Guest, r.CPU, r.Memory = run.elapsed-call.Waited(), run.cpu, run.memory
 	r.Fetches = call.Session.Records()
 	r.Fetch = underWay(r.Fetches)
 	for _, l := range call.Log.Lines() {

@@ -24,7 +24,7 @@ func deliverable(r *host.Response) error {
 // deliver sends the plugin's response to the client.
 func (s *Server) deliver(c echo.Context, name string, r *host.Response) error {
 	w := c.Response()
-	setHeader(w.Header(), name, r.Header)
+	setHeader(w.Header(), name, spokenFor(c, r.Header))
 	refuseBody(c) // if the plugin reads it in pieces, and has left some
 	body := r.Body
 	switch {

@@ -16,7 +16,8 @@ type Deployed struct {
 	Digest  string             `json:"digest"` // of the module, "sha256:…"
 	URL     string             `json:"url"`    // where to call it
 	Limits  Limits             `json:"limits"`
-	Clamped []manifest.Clamped `json:"clamped"` // what the manifest asked for and the operator's ceilings lowered
+	Clamped []manifest.Clamped `json:"clamped"`          // what the manifest asked for and the operator's ceilings lowered
+	Signer  string             `json:"signer,omitempty"` // the ID of the key that signed the module; "": no signature was checked
 }
 
 // Limits are a version's limits in force: the manifest's, lowered to the operator's ceilings.
@@ -39,6 +40,7 @@ type Plugin struct {
 	Created  time.Time      `json:"created"` // of that version
 	URL      string         `json:"url"`
 	Versions int            `json:"versions"` // how many there are
+	Revision int64          `json:"revision"` // the number of the last change of it, which is its ETag too; 0: older than the audit log
 	Traffic  []store.Weight `json:"traffic"`  // empty: no version takes traffic
 }
 
@@ -54,6 +56,73 @@ type Version struct {
 	Digest  string    `json:"digest"`
 	Created time.Time `json:"created"`
 	Weight  int       `json:"weight"` // its share of the traffic, in percent
+	By      string    `json:"by"`     // who deployed it
+	Note    string    `json:"note"`   // what they wrote with it
+}
+
+// Rollback is the body of POST /v1/plugins/{name}/rollback, which may be left out.
+type Rollback struct {
+	Version int `json:"version"` // takes all traffic; 0: the traffic table before the last change of it
+}
+
+// NewToken is the body of POST /v1/tokens.
+type NewToken struct {
+	Role    string   `json:"role"`    // admin, deploy, read or invoke
+	Plugins []string `json:"plugins"` // name patterns; none: all plugins
+	Expires string   `json:"expires"` // "90d", "12h", a time as in RFC 3339, or "never"; "": 90d
+	Note    string   `json:"note"`
+}
+
+// CreatedToken answers POST /v1/tokens.
+type CreatedToken struct {
+	Token
+	Secret string `json:"token"` // the token itself, which is shown this once
+}
+
+// TokenList answers GET /v1/tokens.
+type TokenList struct {
+	Tokens []Token `json:"tokens"` // the oldest first
+}
+
+// Token is an element of TokenList.
+type Token struct {
+	ID      string     `json:"id"`
+	Role    string     `json:"role"`
+	Plugins []string   `json:"plugins"`
+	Note    string     `json:"note"`
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires"` // null: never
+	Revoked *time.Time `json:"revoked"` // null: it isn't
+	State   string     `json:"state"`   // active, expired or revoked
+	By      string     `json:"by"`      // who created it
+}
+
+// NewSecret is the body of PUT /v1/secrets/{name}.
+type NewSecret struct {
+	Value   string   `json:"value"`
+	Allow   []string `json:"allow"`   // patterns of where it may be sent
+	Plugins []string `json:"plugins"` // name patterns of who may send it
+}
+
+// SecretList answers GET /v1/secrets.
+type SecretList struct {
+	Secrets []Secret `json:"secrets"` // ordered by name
+}
+
+// Secret is an element of SecretList. What it is, nobody is told.
+type Secret struct {
+	Name    string     `json:"name"`
+	Allow   []string   `json:"allow"`
+	Plugins []string   `json:"plugins"`
+	Source  string     `json:"source"`            // env, file or stored
+	Updated *time.Time `json:"updated"`           // null: it's the operator's configuration's
+	By      string     `json:"by"`                // who set it; "": likewise
+	Problem string     `json:"problem,omitempty"` // why it isn't sent as it should be
+}
+
+// AuditLog answers GET /v1/audit.
+type AuditLog struct {
+	Events []store.Event `json:"events"` // the oldest first
 }
 
 // LogList answers GET /v1/plugins/{name}/logs.

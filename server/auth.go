@@ -1,8 +1,6 @@
 package server
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,64 +12,82 @@ import (
 	"github.com/sortie-run/sortie/host"
 )
 
-// tokens knows the credentials that are accepted. The zero value accepts none, and makes the server an open one.
-type tokens struct {
-	set   bool
-	admin [sha256.Size]byte
-}
-
-func newTokens(admin string) tokens {
-	if admin == "" {
-		return tokens{}
+// identify says who makes the request, by Sortie-Authorization where it's there, else Authorization. On an open server everyone is its
+// operator.
+func (s *Server) identify(c echo.Context) (*caller, error) {
+	if s.tokens.open() {
+		return everyone, nil
 	}
-	return tokens{set: true, admin: sha256.Sum256([]byte(admin))}
-}
-
-// open reports whether no credential is needed, because there is none.
-func (t tokens) open() bool { return !t.set }
-
-// accepts reports whether the value of a header is "Bearer" and an accepted token. It takes the same time for every token
-// of a length, right or wrong.
-func (t tokens) accepts(value string) bool {
-	scheme, token, ok := strings.Cut(value, " ")
-	if !t.set || !ok || !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	sum := sha256.Sum256([]byte(strings.Trim(token, " ")))
-	return subtle.ConstantTimeCompare(sum[:], t.admin[:]) == 1
-}
-
-// authorized reports whether the request carries an accepted credential: Sortie-Authorization where it's there, else
-// Authorization.
-func (t tokens) authorized(h http.Header) bool {
+	h := c.Request().Header
 	values, ours := h[headerAuthorization]
 	if !ours {
 		values = h["Authorization"]
 	}
-	return len(values) == 1 && t.accepts(values[0])
+	var who *caller
+	why := "This needs a token: send Authorization: Bearer TOKEN, or Sortie-Authorization: Bearer TOKEN where Authorization is the plugin's own."
+	switch len(values) {
+	case 0:
+	case 1:
+		var over string
+		if who, over = s.tokens.caller(values[0]); over != "" {
+			why = over
+		}
+		if p := s.settings.Load().people; who == nil && over == "" && p.claims(bearer(values[0])) {
+			who, why = p.caller(c.Request().Context(), bearer(values[0]))
+		}
+	default:
+		why = "There are several credentials; send one."
+	}
+	if who == nil {
+		c.Response().Header().Set("WWW-Authenticate", `Bearer realm="sortie"`)
+		return nil, host.NewError(codeUnauthorized, "%s", why)
+	}
+	return who, nil
 }
 
-// authorize is nil if the server is open or the request carries an accepted credential.
-func (s *Server) authorize(c echo.Context) error {
-	if s.tokens.open() || s.tokens.authorized(c.Request().Header) {
-		return nil
+// bearer is the token in the value of an Authorization header; "" if there is none.
+func bearer(value string) string {
+	scheme, token, ok := strings.Cut(value, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
 	}
-	c.Response().Header().Set("WWW-Authenticate", `Bearer realm="sortie"`)
-	return host.NewError(codeUnauthorized, "This needs a token: send Authorization: Bearer TOKEN, or Sortie-Authorization: Bearer TOKEN "+
-		"where Authorization is the plugin's own.")
+	return strings.Trim(token, " ")
 }
 
-// authorized is the middleware of everything below /v1.
-func (s *Server) authorized(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if err := s.authorize(c); err != nil {
-			return err
-		}
-		if err := s.checkCrossOrigin(c.Request()); err != nil {
-			return err
-		}
-		return next(c)
+// authorize returns the caller if it has that role for the plugin, and the request isn't another page's; plugin is "" where none is
+// meant.
+func (s *Server) authorize(c echo.Context, need role, plugin string) (*caller, error) {
+	who, err := s.identify(c)
+	if err != nil {
+		return nil, err
 	}
+	if err := who.may(need, plugin); err != nil {
+		return nil, err
+	}
+	return who, s.checkCrossOrigin(c.Request())
+}
+
+// keyCaller is where Echo's context keeps who calls, below /v1.
+const keyCaller = "sortie.caller"
+
+// needs is the middleware of everything below /v1.
+func (s *Server) needs(need role) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			who, err := s.authorize(c, need, pluginName(c))
+			if err != nil {
+				return err
+			}
+			c.Set(keyCaller, who)
+			return next(c)
+		}
+	}
+}
+
+// callerOf is the caller of a request below /v1.
+func callerOf(c echo.Context) *caller {
+	who, _ := c.Get(keyCaller).(*caller)
+	return who
 }
 
 // checkBrowser refuses requests that a web page could make a browser send to an open server under another name: whoever
@@ -97,18 +113,18 @@ func (s *Server) checkCrossOrigin(r *http.Request) error {
 	return nil
 }
 
-// CheckBind says whether a server may listen on addr (host:port) with that admin token. Elsewhere than on loopback it
-// needs one; the error says what to do.
-func CheckBind(addr, token string) error {
+// CheckBind says whether a server may listen on addr (host:port). Elsewhere than on loopback it mustn't be an open one; the error
+// says what to do.
+func CheckBind(addr string, open bool) error {
 	hostname, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("address %q: %w", addr, err)
 	}
-	if token != "" || isLoopback(hostname) {
+	if !open || isLoopback(hostname) {
 		return nil
 	}
 	return fmt.Errorf("listening on %s would let everyone who can reach it deploy and call plugins: "+
-		"set SORTIE_ADMIN_TOKEN, or listen on a loopback address such as 127.0.0.1:8080", addr)
+		"set SORTIE_ADMIN_TOKEN (or create a token while it listens on loopback), or listen on a loopback address such as 127.0.0.1:8080", addr)
 }
 
 // isLoopback reports whether a host is this machine itself: a loopback address, localhost, or a name below it (RFC 6761,

@@ -20,12 +20,12 @@ func TestCheckBind(t *testing.T) {
 		{"8080", "geheim", false}, {"", "", false}, {"127.0.0.1", "", false},
 	}
 	for _, test := range tests {
-		err := CheckBind(test.addr, test.token)
+		err := CheckBind(test.addr, test.token == "")
 		if (err == nil) != test.ok {
 			t.Errorf("CheckBind(%q, %q) = %v", test.addr, test.token, err)
 		}
 	}
-	if err := CheckBind(":8080", ""); err == nil || !strings.Contains(err.Error(), "SORTIE_ADMIN_TOKEN") {
+	if err := CheckBind(":8080", true); err == nil || !strings.Contains(err.Error(), "SORTIE_ADMIN_TOKEN") {
 		t.Errorf("the message doesn't say what to do: %v", err)
 	}
 }

@@ -86,7 +86,7 @@ func receive(c echo.Context, held *share) (upload, error) {
 	}
 	body := http.MaxBytesReader(w.Writer, r.Body, maxUpload)
 	return within(w, body, time.Now().Add(uploadTime), func(in io.Reader) (upload, error) {
-		u, err := readUpload(r.Header.Get("Content-Type"), in, expected(r, maxWasm), held)
+		u, err := readUpload(r.Header, in, expected(r, maxWasm), held)
 		if err != nil {
 			return upload{}, err
 		}

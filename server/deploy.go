@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -27,6 +28,14 @@ func (s *Server) deploy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	digest, err := wantsDigest(c.QueryParams())
+	if err != nil {
+		return err
+	}
+	change, err := changeOf(c)
+	if err != nil {
+		return err
+	}
 	held := s.share()
 	defer held.release()
 	u, err := receive(c, held)
@@ -40,21 +49,27 @@ func (s *Server) deploy(c echo.Context) error {
 	case <-ctx.Done():
 		return gone(ctx.Err())
 	}
-	t, err := readTerms(s.operator, name, u.manifest)
+	signer, err := s.authentic(name, u, digest)
 	if err != nil {
 		return err
 	}
-	v, created, err := s.plugins.deploy(ctx, store.PutRequest{Name: name, Manifest: u.manifest, Wasm: u.wasm, Traffic: traffic}, t)
+	keep := s.settings.Load().operator.Retention
+	done, t, err := s.plugins.deploy(ctx, store.PutRequest{
+		Change: change, Manifest: u.manifest, Wasm: u.wasm, Traffic: traffic,
+		Keep: store.Retention{Versions: keep.Versions, Age: time.Duration(keep.Age)},
+	})
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return gone(err)
 		}
-		return err
+		return refused(name, err)
 	}
-	s.log.Info("deployed", "plugin", name, "version", v.Number, "digest", v.Digest, "created", created, "traffic", traffic,
-		"clamped", len(t.clamped))
+	v := done.Version
+	s.log.Info("deployed", "plugin", name, "version", v.Number, "digest", v.Digest, "created", done.Created, "traffic", traffic,
+		"clamped", len(t.clamped), "by", change.By, "signer", signer)
+	c.Response().Header().Set("ETag", etag(done.Plugin.Revision))
 	status := http.StatusOK
-	if created {
+	if done.Created {
 		status = http.StatusCreated
 	}
 	clamped := t.clamped
@@ -62,8 +77,20 @@ func (s *Server) deploy(c echo.Context) error {
 		clamped = []manifest.Clamped{}
 	}
 	return reply(c, status, Deployed{
-		Name: name, Version: v.Number, Digest: v.Digest, URL: pluginURL(c, name), Limits: t.limits(), Clamped: clamped,
+		Name: name, Version: v.Number, Digest: v.Digest, URL: pluginURL(c, name), Limits: t.limits(), Clamped: clamped, Signer: signer,
 	})
+}
+
+// authentic makes sure that the module is the one that was meant, and says which key signed it; "": none.
+func (s *Server) authentic(name string, u upload, digest string) (signer string, err error) {
+	if err := checkDigest(digest, u.wasm); err != nil {
+		return "", err
+	}
+	signers := s.settings.Load().signers
+	if u.signature != nil && signers.ignores(u.signature) {
+		s.log.Info("signature ignored: signatures.keys lists no key to check it with", "plugin", name)
+	}
+	return signers.check(u.wasm, u.signature)
 }
 
 // wantsTraffic reads ?traffic: a version takes all of it, unless that is "none".

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/server/internal/signature"
 )
 
 func TestConfine(t *testing.T) {
@@ -109,14 +110,19 @@ func FuzzReadUpload(f *testing.F) {
 	add := func(parts ...string) {
 		body, contentType := form(parts...)
 		data, _ := io.ReadAll(body)
-		f.Add(contentType, data)
+		f.Add(contentType, "", data)
 	}
 	add("manifest", "name: a", "wasm", "\x00asm")
 	add("wasm", "\x00asm", "wasm", "")
-	f.Add("application/wasm", []byte("\x00asm"))
-	f.Add("multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=wasm\r\n\r\nx\r\n--x--"))
-	f.Add("multipart/form-data; boundary=", []byte("--\r\n"))
-	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
+	add("signature", "untrusted comment: x\n", "wasm", "\x00asm")
+	add("wasm", "\x00asm", "signature", "", "signature", "x")
+	f.Add("application/wasm", "", []byte("\x00asm"))
+	f.Add("application/wasm", "dW50cnVzdGVkIGNvbW1lbnQ6IHgK", []byte("\x00asm"))
+	f.Add("application/wasm", "dW50", []byte{})
+	f.Add("application/wasm", "not base64", []byte("\x00asm"))
+	f.Add("multipart/form-data; boundary=x", "", []byte("--x\r\nContent-Disposition: form-data; name=wasm\r\n\r\nx\r\n--x--"))
+	f.Add("multipart/form-data; boundary=", "", []byte("--\r\n"))
+	f.Fuzz(func(t *testing.T, contentType, header string, body []byte) {
 		memory := host.NewMemory(2 << 30)
 		held := &share{memory: memory}
 		defer func() {
@@ -124,26 +130,30 @@ func FuzzReadUpload(f *testing.F) {
 				t.Errorf("%d bytes weren't given back", memory.Used())
 			}
 		}()
-		u, err := readUpload(contentType, bytes.NewReader(body), int64(len(body))+1, held)
+		h := http.Header{"Content-Type": {contentType}}
+		if header != "" {
+			h.Set(headerSignature, header)
+		}
+		u, err := readUpload(h, bytes.NewReader(body), int64(len(body))+1, held)
 		if err != nil {
 			if e := failure(err); e.Status != 400 && e.Status != 413 && e.Status != 415 {
 				t.Errorf("%d %v for what the client sent", e.Status, err)
 			}
 			return
 		}
-		if len(u.wasm)+len(u.manifest) > len(body) {
-			t.Errorf("%d bytes became %d", len(body), len(u.wasm)+len(u.manifest))
+		if got, sent := len(u.wasm)+len(u.manifest)+len(u.signature), len(body)+len(header); got > sent || len(u.signature) > signature.MaxSize {
+			t.Errorf("%d bytes became %d, %d of them a signature", sent, got, len(u.signature))
 		}
 		// What was read can be sent again, and is the same.
 		var again bytes.Buffer
 		w := multipart.NewWriter(&again)
-		for name, data := range map[string][]byte{"manifest": u.manifest, "wasm": u.wasm} {
+		for name, data := range map[string][]byte{"manifest": u.manifest, "wasm": u.wasm, "signature": u.signature} {
 			p, _ := w.CreateFormFile(name, name)
 			_, _ = p.Write(data)
 		}
 		_ = w.Close()
-		same, err := readUpload(w.FormDataContentType(), &again, 1, held)
-		if err != nil || !bytes.Equal(same.wasm, u.wasm) || !bytes.Equal(same.manifest, u.manifest) {
+		same, err := readUpload(http.Header{"Content-Type": {w.FormDataContentType()}}, &again, 1, held)
+		if err != nil || !bytes.Equal(same.wasm, u.wasm) || !bytes.Equal(same.manifest, u.manifest) || !bytes.Equal(same.signature, u.signature) {
 			t.Errorf("sent again: %v", err)
 		}
 	})

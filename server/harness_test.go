@@ -20,6 +20,7 @@ import (
 
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/manifest"
+	"github.com/sortie-run/sortie/server/internal/sealed"
 	"github.com/sortie-run/sortie/server/store"
 	"github.com/sortie-run/sortie/server/store/files"
 )
@@ -133,6 +134,8 @@ type options struct {
 	stream   bool
 	listener *pipes // nil: a loopback listener
 	http2    bool   // and nothing else
+	key      *sealed.Key
+	getenv   func(string) (string, bool)
 }
 
 func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request) (*host.Response, error), o options) *testServer {
@@ -147,7 +150,7 @@ func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request
 	}
 	log := new(syncBuffer)
 	s, err := newServer(t.Context(), Deps{
-		Store: o.store, Operator: operator, Build: "test", AdminToken: o.token,
+		Store: o.store, Operator: operator, Build: "test", AdminToken: o.token, Key: o.key, LookupEnv: o.getenv,
 		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, f.load)
 	if err != nil {
@@ -178,7 +181,7 @@ func start(t *testing.T, invoke func(context.Context, host.Source, *host.Request
 	return &testServer{Server: s, t: t, host: f, url: h.URL, token: o.token, log: log, pipes: o.listener, http2: o.http2}
 }
 
-func openStore(t *testing.T) *files.Store {
+func openStore(t testing.TB) *files.Store {
 	t.Helper()
 	st, err := files.Open(t.TempDir())
 	if err != nil {

@@ -39,6 +39,7 @@ func (i *invocation) logged(line host.LogLine) {
 func (i *invocation) keep(report *host.Report) {
 	i.server.logs.add(i.version, report.ID, report.Logs[min(i.lines, len(report.Logs)):])
 	i.server.reports.add(i.version, report)
+	i.server.metrics.count(i.version, report)
 }
 
 // succeeded keeps the report of an invocation that the plugin answered, and logs it.

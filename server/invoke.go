@@ -19,6 +19,9 @@ func (s *Server) invoke(c echo.Context) error {
 		return draining()
 	}
 	defer s.running.leave()
+	if done, err := s.preflight(c, name); done {
+		return err
+	}
 	v, t, err := s.choose(c, name)
 	if err != nil {
 		return err
@@ -27,6 +30,9 @@ func (s *Server) invoke(c echo.Context) error {
 	c.Response().Header().Set(headerVersion, strconv.Itoa(v.stored.Number))
 	if err := v.admit(arrived); err != nil {
 		return err // no report and no line: in an overload this is what most get, and they must cost next to nothing
+	}
+	if err := s.usage.enter(name, t.quota); err != nil {
+		return err
 	}
 	limits := t.manifest.Limits
 	ctx, cancel := context.WithDeadlineCause(c.Request().Context(), arrived.Add(time.Duration(limits.Wall)), errWall)
@@ -43,6 +49,7 @@ func (s *Server) invoke(c echo.Context) error {
 	// The host keeps the wall limit itself, from Arrived on. All that the client's connection tells it is that the client has gone.
 	response, report, err := g.Invoke(body.ctx, s.request(i, name, body, out))
 	body.end()
+	s.usage.spent(name, t.quota, report)
 	switch {
 	case out.failed != nil:
 		err = out.failed
@@ -102,9 +109,11 @@ func (s *Server) choose(c echo.Context, name string) (*version, *terms, error) {
 		return nil, nil, err
 	}
 	for {
-		v := s.plugins.find(name).pick(pin)
+		p := s.plugins.find(name)
+		v := p.pick(pin, p.stickyKey(c.Request()))
 		if v == nil {
-			return nil, nil, cmp.Or(s.authorize(c), error(s.nothingToInvoke(name, pin)))
+			_, denied := s.authorize(c, toInvoke(pin), name)
+			return nil, nil, cmp.Or(denied, error(s.nothingToInvoke(name, pin)))
 		}
 		t, err := s.permitted(c, v, pin)
 		if err != nil {
@@ -126,16 +135,27 @@ func (s *Server) choose(c echo.Context, name string) (*version, *terms, error) {
 // permitted returns the version's terms if the caller may invoke it.
 func (s *Server) permitted(c echo.Context, v *version, pin int) (*terms, error) {
 	t, err := v.terms()
+	if err == nil {
+		corsHeaders(c, &t.manifest.CORS) // pages may read refusals too
+	}
 	if err == nil && t.public && pin == 0 {
 		return t, nil
 	}
-	if denied := cmp.Or(s.authorize(c), s.checkCrossOrigin(c.Request())); denied != nil {
+	if _, denied := s.authorize(c, toInvoke(pin), v.plugin); denied != nil {
 		return nil, denied
 	}
 	if err != nil {
 		return nil, s.plugins.unloadable(v, err)
 	}
 	return t, nil
+}
+
+// toInvoke is the role that an invocation needs where the plugin isn't public.
+func toInvoke(pin int) role {
+	if pin != 0 {
+		return roleRead
+	}
+	return roleInvoke
 }
 
 // nothingToInvoke says why there is no version to invoke.

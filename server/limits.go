@@ -8,7 +8,7 @@ const (
 	maxWasm = 64 << 20
 	// maxManifest is the largest manifest taken; package manifest reads no more.
 	maxManifest = 256 << 10
-	// maxUpload bounds a whole deploy: the two parts, and what multipart writes around them.
+	// maxUpload bounds a whole deploy: the two large parts, and the signature and what multipart writes around them all.
 	maxUpload = maxWasm + maxManifest + 64<<10
 	// maxPartHead bounds what precedes a part's content: two lines, of which the server needs the name.
 	maxPartHead = 64 << 10
@@ -77,6 +77,26 @@ const (
 	followBatch  = 32 << 10
 	// heartbeatTime is how often a follower hears something: proxies give a silent connection up after 30 to 60 s.
 	heartbeatTime = 15 * time.Second
+
+	// jsonBytes is the largest body of JSON that the API takes: a traffic table of 1,000 versions has 40 KiB.
+	jsonBytes = 64 << 10
+	// noteBytes is the longest note that somebody can leave with a change.
+	noteBytes = 1000
+	// auditMost is how many events are shown at once: about a MiB.
+	auditMost = 1000
+	// secretBytes is the largest body that sets a secret: its value may have 64 KiB, and six times as many in JSON; the patterns are short.
+	secretBytes = 1 << 20
+	// secretsEach is how often secrets' files are looked at, fileTick how coarse the times of a file may be: 2 s on FAT.
+	secretsEach = time.Second
+	fileTick    = 2 * time.Second
+	// tokenTime is how long a token is good for by default, tokenLongest at most unless it never expires.
+	tokenTime    = 90 * 24 * time.Hour
+	tokenLongest = 3650 * 24 * time.Hour
+	// tokenPatterns is how many name patterns a token can have.
+	tokenPatterns = 64
+
+	// usageEvery is how often it's kept what plugins with a quota have used.
+	usageEvery = 10 * time.Second
 
 	// readHeaderTime, idleTime and headerBytes bound a connection outside of a request; see HTTPServer.
 	readHeaderTime = 10 * time.Second

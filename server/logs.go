@@ -49,7 +49,7 @@ func (l *logs) add(v *version, invocation string, lines []host.LogLine) {
 	skipped := max(0, len(lines)-pluginLogLines)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if v.gone.Load() {
+	if v.deleted.Load() {
 		return
 	}
 	j := l.journal(v.plugin)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/fetch"
 	"github.com/sortie-run/sortie/host/manifest"
+	"github.com/sortie-run/sortie/server/store"
 )
 
 func readDocument(t *testing.T) *openapi3.T {
@@ -156,6 +158,7 @@ func TestAnswersConform(t *testing.T) {
 	t.Parallel()
 	doc := readDocument(t)
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/x-tar", openapi3filter.FileBodyDecoder)
 	invoke := func(_ context.Context, _ host.Source, r *host.Request) (*host.Response, error) {
 		if code, failing := strings.CutPrefix(r.Path, "/fail/"); failing {
 			return nil, host.NewError(code, "so it is")
@@ -164,13 +167,16 @@ func TestAnswersConform(t *testing.T) {
 		return &host.Response{Status: 200, Header: header, Body: []byte(`{"a":1}`)}, nil
 	}
 	open := start(t, invoke, options{operator: "ceilings: {limits: {wall: 5s}}"})
-	closed := start(t, invoke, options{token: "geheim"})
+	closed := start(t, invoke, options{token: "geheim", key: newKey(t)})
 	form1, type1 := formText("manifest", "name: a\nlimits: {wall: 10s}", "wasm", "one")
 	form2, type2 := formText("manifest", "name: a\nlimts: {}", "wasm", "one")
 	large, typeLarge := formText("manifest", strings.Repeat("#", maxManifest+1), "wasm", "one")
 	const (
 		plugins, plugin, versions = "/v1/plugins", "/v1/plugins/{name}", "/v1/plugins/{name}/versions"
 		called, below             = "/p/{name}", "/p/{name}/{path}"
+		traffic, rollback         = "/v1/plugins/{name}/traffic", "/v1/plugins/{name}/rollback"
+		audit, tokens, token      = "/v1/audit", "/v1/tokens", "/v1/tokens/{id}"
+		secrets, secretOne        = "/v1/secrets", "/v1/secrets/{name}"
 	)
 	rebound := []string{"Host", "evil.example"}
 	calls := []call{
@@ -189,10 +195,37 @@ func TestAnswersConform(t *testing.T) {
 		{"GET", "/p/b", called, nil, "", "", 404}, {"GET", "/p/c", called, nil, "", "", 404}, {"GET", "/p/a", called, rebound, "", "", 403},
 		{"GET", "/p/a", called, []string{"Sortie-Version", "x"}, "", "", 400}, {"GET", "/p/a", called, []string{"Sortie-Version", "9"}, "", "", 404},
 		{"POST", "/p/a", called, nil, strings.Repeat("x", 1<<20+1), "text/plain", 413},
+		{"PUT", "/v1/plugins/a?note=why", plugin, nil, "two", "application/wasm", 201},
+		{"PUT", "/v1/plugins/a?digest=" + store.Digest([]byte("two")), plugin, nil, "one", "application/wasm", 422},
+		{"PUT", "/v1/plugins/a?digest=two", plugin, nil, "one", "application/wasm", 400},
+		{"PUT", "/v1/plugins/a/traffic", traffic, nil, `[{"version":1,"weight":90},{"version":2,"weight":10}]`, "", 200},
+		{"PUT", "/v1/plugins/a/traffic", traffic, nil, `[{"version":1,"weight":90}]`, "", 400},
+		{"PUT", "/v1/plugins/a/traffic", traffic, nil, `[{"version":9,"weight":100}]`, "", 404},
+		{"PUT", "/v1/plugins/c/traffic", traffic, nil, `[{"version":9,"weight":100}]`, "", 404},
+		{"PUT", "/v1/plugins/a/traffic", traffic, nil, strings.Repeat(" ", jsonBytes+1), "", 413},
+		{"PUT", "/v1/plugins/a/traffic", traffic, []string{"If-Match", `"1"`}, `[{"version":1,"weight":100}]`, "", 409},
+		{"PUT", "/v1/plugins/a/traffic", traffic, rebound, "", "", 403},
+		{"POST", "/v1/plugins/a/rollback", rollback, nil, "", "", 200}, {"POST", "/v1/plugins/b/rollback", rollback, nil, "", "", 409},
+		{"POST", "/v1/plugins/a/rollback", rollback, nil, `{"version":1}`, "", 200}, {"POST", "/v1/plugins/a/rollback", rollback, nil, "[]", "", 400},
+		{"POST", "/v1/plugins/c/rollback", rollback, nil, "", "", 404}, {"POST", "/v1/plugins/a/rollback", rollback, rebound, "", "", 403},
+		{"GET", "/v1/plugins/a/versions", versions, nil, "", "", 200},
+		{"DELETE", "/v1/plugins/b", plugin, []string{"If-Match", `"1"`}, "", "", 409}, {"DELETE", "/v1/plugins/b?note=%0a", plugin, nil, "", "", 400},
 		{"DELETE", "/v1/plugins/b", plugin, nil, "", "", 204}, {"DELETE", "/v1/plugins/b", plugin, nil, "", "", 404},
 		{"DELETE", "/v1/plugins/a", plugin, []string{"Origin", "http://evil.example"}, "", "", 403},
 		{"GET", "/livez", "/livez", nil, "", "", 200}, {"GET", "/healthz", "/healthz", nil, "", "", 200},
 		{"GET", "/readyz", "/readyz", nil, "", "", 200},
+		{"GET", "/metrics", "/metrics", nil, "", "", 200}, {"GET", "/metrics", "/metrics", rebound, "", "", 403},
+		{"GET", "/v1/backup", "/v1/backup", nil, "", "", 200}, {"GET", "/v1/backup", "/v1/backup", rebound, "", "", 403},
+		{"GET", "/v1/audit", audit, nil, "", "", 200}, {"GET", "/v1/audit?plugin=b&after=1", audit, nil, "", "", 200},
+		{"GET", "/v1/audit?limit=0", audit, nil, "", "", 400}, {"GET", "/v1/audit", audit, rebound, "", "", 403},
+		{"GET", "/v1/tokens", tokens, nil, "", "", 200}, {"GET", "/v1/tokens", tokens, rebound, "", "", 403},
+		{"POST", "/v1/tokens", tokens, nil, "", "", 400}, {"POST", "/v1/tokens", tokens, nil, `{"role":"read"}`, "", 409},
+		{"POST", "/v1/tokens", tokens, nil, strings.Repeat(" ", jsonBytes+1), "", 413}, {"POST", "/v1/tokens", tokens, rebound, "", "", 403},
+		{"DELETE", "/v1/tokens/x", token, nil, "", "", 404}, {"DELETE", "/v1/tokens/x", token, rebound, "", "", 403},
+		{"GET", "/v1/secrets", secrets, nil, "", "", 200}, {"GET", "/v1/secrets", secrets, rebound, "", "", 403},
+		{"PUT", "/v1/secrets/A", secretOne, nil, "", "", 400}, {"PUT", "/v1/secrets/A", secretOne, nil, oneSecret, "", 409},
+		{"PUT", "/v1/secrets/A", secretOne, nil, strings.Repeat(" ", secretBytes+1), "", 413}, {"PUT", "/v1/secrets/A", secretOne, rebound, "", "", 403},
+		{"DELETE", "/v1/secrets/A", secretOne, nil, "", "", 404}, {"DELETE", "/v1/secrets/A", secretOne, rebound, "", "", 403},
 		{"GET", "/", "/", nil, "", "", 200}, {"GET", "/openapi.yaml", "/openapi.yaml", nil, "", "", 200},
 	}
 	for _, address := range []string{"/livez", "/healthz", "/readyz", "/", "/openapi.yaml"} {
@@ -213,9 +246,37 @@ func TestAnswersConform(t *testing.T) {
 		{"GET", "/v1/plugins", plugins, nil, "", "", 401}, {"PUT", "/v1/plugins/a", plugin, nil, "one", "application/wasm", 401},
 		{"GET", "/v1/plugins/a", plugin, nil, "", "", 401}, {"DELETE", "/v1/plugins/a", plugin, nil, "", "", 401},
 		{"GET", "/v1/plugins/a/versions", versions, nil, "", "", 401}, {"GET", "/p/a", called, nil, "", "", 401},
-		{"POST", "/p/a/x", below, nil, "x", "", 401},
+		{"POST", "/p/a/x", below, nil, "x", "", 401}, {"GET", "/v1/audit", audit, nil, "", "", 401},
+		{"GET", "/metrics", "/metrics", nil, "", "", 401}, {"GET", "/v1/backup", "/v1/backup", nil, "", "", 401},
+		{"PUT", "/v1/plugins/a/traffic", traffic, nil, "", "", 401}, {"POST", "/v1/plugins/a/rollback", rollback, nil, "", "", 401},
+		{"GET", "/v1/tokens", tokens, nil, "", "", 401}, {"POST", "/v1/tokens", tokens, nil, "{}", "", 401},
+		{"DELETE", "/v1/tokens/x", token, nil, "", "", 401},
+		{"GET", "/v1/secrets", secrets, nil, "", "", 401}, {"PUT", "/v1/secrets/A", secretOne, nil, "{}", "", 401},
+		{"DELETE", "/v1/secrets/A", secretOne, nil, "", "", 401},
 	} {
 		conform(t, closed, doc, c)
+	}
+	admin := []string{"Authorization", "Bearer geheim"}
+	_, id := closed.newToken(`{"role":"read","plugins":["a-*"],"expires":"never","note":"for a"}`)
+	for _, c := range []call{
+		{"POST", "/v1/tokens", tokens, admin, `{"role":"deploy"}`, "", 201}, {"DELETE", "/v1/tokens/" + id, token, admin, "", "", 204},
+		{"GET", "/v1/tokens", tokens, admin, "", "", 200},
+		{"PUT", "/v1/secrets/A", secretOne, admin, oneSecret, "", 201}, {"PUT", "/v1/secrets/A", secretOne, admin, oneSecret, "", 200},
+		{"GET", "/v1/secrets", secrets, admin, "", "", 200}, {"DELETE", "/v1/secrets/A", secretOne, admin, "", "", 204},
+		{"GET", "/v1/audit", audit, admin, "", "", 200},
+	} {
+		conform(t, closed, doc, c)
+	}
+	public, secret := signingKey(1)
+	signing := start(t, invoke, options{operator: "signatures: {required: true, keys: [" + public + "]}"})
+	signed := []string{headerSignature, base64.StdEncoding.EncodeToString([]byte(signModule(t, secret, "one", true)))}
+	formSigned, typeSigned := formText("wasm", "one", "signature", signModule(t, secret, "one", false))
+	for _, c := range []call{
+		{"PUT", "/v1/plugins/a", plugin, nil, formSigned, typeSigned, 201}, {"PUT", "/v1/plugins/a", plugin, signed, "one", "application/wasm", 200},
+		{"PUT", "/v1/plugins/a", plugin, signed, "two", "application/wasm", 422}, {"PUT", "/v1/plugins/a", plugin, nil, "one", "application/wasm", 422},
+		{"PUT", "/v1/plugins/a", plugin, signed, formSigned, typeSigned, 400},
+	} {
+		conform(t, signing, doc, c)
 	}
 	if err := open.Drain(t.Context()); err != nil {
 		t.Fatal(err)
@@ -223,6 +284,10 @@ func TestAnswersConform(t *testing.T) {
 	for _, c := range []call{
 		{"GET", "/readyz", "/readyz", nil, "", "", 503}, {"PUT", "/v1/plugins/a", plugin, nil, form1, type1, 503},
 		{"DELETE", "/v1/plugins/a", plugin, nil, "", "", 503}, {"GET", "/p/a", called, nil, "", "", 503},
+		{"PUT", "/v1/plugins/a/traffic", traffic, nil, `[{"version":1,"weight":100}]`, "", 503},
+		{"POST", "/v1/plugins/a/rollback", rollback, nil, "", "", 503}, {"POST", "/v1/tokens", tokens, nil, `{"role":"admin"}`, "", 503},
+		{"DELETE", "/v1/tokens/x", token, nil, "", "", 503},
+		{"PUT", "/v1/secrets/A", secretOne, nil, oneSecret, "", 503}, {"DELETE", "/v1/secrets/A", secretOne, nil, "", "", 503},
 	} {
 		conform(t, open, doc, c)
 	}

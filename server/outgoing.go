@@ -42,7 +42,7 @@ func (o *outgoing) Begin(r *host.Response) error {
 		return o.failed
 	}
 	w, request := o.c.Response(), o.c.Request()
-	setHeader(w.Header(), o.plugin, r.Header)
+	setHeader(w.Header(), o.plugin, spokenFor(o.c, r.Header))
 	o.until = time.Now().Add(o.lasts + streamGrace)
 	o.unsent = bodyless(r.Status) || request.Method == http.MethodHead
 	if !o.unsent && request.ProtoAtLeast(1, 1) {

@@ -69,6 +69,33 @@ func send(w *echo.Response, status int, body []byte) error {
 	return control.Flush() // under the deadline still
 }
 
+// paced is send for an answer whose end isn't known when it begins. Its status is 200.
+type paced struct {
+	w       *echo.Response
+	control *http.ResponseController
+	begun   time.Time
+	sent    int64
+}
+
+func newPaced(w *echo.Response) *paced {
+	return &paced{w: w, control: http.NewResponseController(w), begun: time.Now()}
+}
+
+// Write implements io.Writer.
+func (p *paced) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		var wrote int
+		chunk := b[:min(writeChunk, len(b))]
+		_ = p.control.SetWriteDeadline(due(p.begun, time.Now(), p.sent+int64(len(chunk))))
+		wrote, err = p.w.Write(chunk)
+		n, p.sent, b = n+wrote, p.sent+int64(wrote), b[wrote:]
+	}
+	return n, err
+}
+
+// end leaves the connection without a deadline, for its next request.
+func (p *paced) end() { _ = p.control.SetWriteDeadline(time.Time{}) }
+
 // answerInTime bounds how long an answer of our own, which is a small one, may take to be sent. net/http lifts the deadline for
 // the next request.
 func answerInTime(c echo.Context) {

@@ -1,10 +1,10 @@
 package server
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,12 +13,24 @@ import (
 
 // list answers GET /v1/plugins.
 func (s *Server) list(c echo.Context) error {
-	plugins := *s.plugins.plugins.Load()
-	list := PluginList{Plugins: make([]Plugin, 0, len(plugins))}
-	for _, name := range slices.Sorted(maps.Keys(plugins)) {
-		list.Plugins = append(list.Plugins, describe(c, plugins[name]))
+	shown := s.shown(callerOf(c))
+	list := PluginList{Plugins: make([]Plugin, 0, len(shown))}
+	for _, p := range shown {
+		list.Plugins = append(list.Plugins, describe(c, p))
 	}
 	return reply(c, http.StatusOK, list)
+}
+
+// shown are the plugins that a caller may see, by name.
+func (s *Server) shown(who *caller) []*plugin {
+	var shown []*plugin
+	for _, p := range *s.plugins.plugins.Load() {
+		if who.includes(p.stored.Name) {
+			shown = append(shown, p)
+		}
+	}
+	slices.SortFunc(shown, func(a, b *plugin) int { return strings.Compare(a.stored.Name, b.stored.Name) })
+	return shown
 }
 
 // show answers GET /v1/plugins/{name}.
@@ -27,7 +39,7 @@ func (s *Server) show(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return reply(c, http.StatusOK, describe(c, p))
+	return s.replyPlugin(c, p)
 }
 
 // versions answers GET /v1/plugins/{name}/versions.
@@ -39,7 +51,7 @@ func (s *Server) versions(c echo.Context) error {
 	list := VersionList{Name: p.stored.Name, Versions: make([]Version, 0, len(p.stored.Versions))}
 	for _, v := range slices.Backward(p.stored.Versions) {
 		list.Versions = append(list.Versions, Version{
-			Version: v.Number, Digest: v.Digest, Created: v.Created, Weight: p.weight(v.Number),
+			Version: v.Number, Digest: v.Digest, Created: v.Created, Weight: p.weight(v.Number), By: v.By, Note: v.Note,
 		})
 	}
 	return reply(c, http.StatusOK, list)
@@ -51,11 +63,14 @@ func (s *Server) remove(c echo.Context) error {
 		return draining()
 	}
 	defer s.running.leave()
-	name := pluginName(c)
-	if err := s.plugins.remove(c.Request().Context(), name); err != nil {
+	change, err := changeOf(c)
+	if err != nil {
 		return err
 	}
-	s.log.Info("removed", "plugin", name)
+	if err := s.plugins.remove(c.Request().Context(), store.DeleteRequest{Change: change}); err != nil {
+		return refused(change.Name, err)
+	}
+	s.log.Info("removed", "plugin", change.Name, "by", change.By)
 	return c.NoContent(http.StatusNoContent)
 }
 
@@ -95,18 +110,15 @@ func describe(c echo.Context, p *plugin) Plugin {
 	}
 	return Plugin{
 		Name: p.stored.Name, Version: shown.Number, Digest: shown.Digest, Created: shown.Created, URL: pluginURL(c, p.stored.Name),
-		Versions: len(p.stored.Versions), Traffic: traffic,
+		Versions: len(p.stored.Versions), Traffic: traffic, Revision: p.stored.Revision,
 	}
 }
 
 // pluginURL is where the plugin is called, by the name under which the client reached the server, through TLS perhaps that a
-// proxy in front of it ends.
+// trusted proxy in front of it ends.
 func pluginURL(c echo.Context, name string) string {
-	scheme := "http"
-	if c.Scheme() == "https" {
-		scheme = "https"
-	}
-	return (&url.URL{Scheme: scheme, Host: c.Request().Host, Path: "/p/" + name}).String()
+	who := clientOf(c)
+	return (&url.URL{Scheme: who.scheme, Host: who.host, Path: "/p/" + name}).String()
 }
 
 // reply writes JSON of our own.

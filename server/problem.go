@@ -25,6 +25,7 @@ const (
 	codePluginNotFound   = "plugin_not_found"
 	codeVersionNotFound  = "version_not_found"
 	codeMethodNotAllowed = "method_not_allowed"
+	codeConflict         = "conflict"
 	codeMediaType        = "unsupported_media_type"
 )
 
@@ -40,7 +41,7 @@ var titles = map[string]string{
 	codePluginNotFound:       "No such plugin",
 	codeVersionNotFound:      "No such version",
 	codeMethodNotAllowed:     "Method not allowed here",
-	"conflict":               "Changed by someone else meanwhile",
+	codeConflict:             "Not as things are now",
 	codeMediaType:            "Unsupported media type",
 	host.CodeInvalidManifest: "Invalid manifest",
 	host.CodeInvalidWasm:     "Invalid WebAssembly module",
@@ -122,6 +123,7 @@ func (s *Server) frame(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := host.NewID()
 		c.Set(keyInvocation, id)
+		s.believe(c)
 		if isPluginPath(c.Request().URL.Path) {
 			c.Response().Header().Set("Content-Security-Policy", sandbox)
 			c.Response().Header().Set(headerInvocation, id)

@@ -23,14 +23,19 @@ import (
 // registry is what the server knows of the store's plugins, in the form that an invocation needs: a snapshot that is read
 // without a lock, and swapped whole when something changes.
 type registry struct {
-	ctx      context.Context // ends when the server closes; loads run under it
-	store    store.Store
-	operator *manifest.Operator
-	load     loader
-	log      *slog.Logger
-	now      func() time.Time
-	removed  func(name string) // told of each plugin that was deleted, before another can have its name; nil: nobody is
+	ctx     context.Context // ends when the server closes; loads run under it
+	store   store.Store
+	load    loader
+	log     *slog.Logger
+	now     func() time.Time
+	removed func(name string) // told of each plugin that was deleted, before another can have its name; nil: nobody is
 
+	pruned func(name string, number int)         // told of each version that was removed without its plugin
+	smoked func(v *version, report *host.Report) // told of each smoke request's report, which is nil if there was none
+
+	known func() *manifest.Operator // the configuration with all secrets in it, for what is deployed
+
+	operator   atomic.Pointer[manifest.Operator]
 	plugins    atomic.Pointer[map[string]*plugin]
 	background gate          // loads and closes under way
 	compiling  chan struct{} // a place for each deploy's module that may be compiled at once
@@ -52,10 +57,12 @@ type plugin struct {
 
 func newRegistry(ctx context.Context, d Deps, load loader) (*registry, error) {
 	r := &registry{
-		ctx: ctx, store: d.Store, operator: d.Operator, load: load, log: d.Log, now: time.Now,
+		ctx: ctx, store: d.Store, load: load, log: d.Log, now: time.Now,
 		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		seed: maphash.MakeSeed(),
+		seed: maphash.MakeSeed(), smoked: func(*version, *host.Report) {}, pruned: func(string, int) {},
 	}
+	r.operator.Store(d.Operator)
+	r.known = r.operator.Load
 	all, err := d.Store.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the stored plugins: %w", err)
@@ -89,9 +96,9 @@ func (p *plugin) weight(number int) int {
 	return 0
 }
 
-// pick returns the version that answers: the pinned one, or if pin is 0 one by the traffic table. It's nil if there is no
-// such version, or no version has traffic, or p is nil.
-func (p *plugin) pick(pin int) *version {
+// pick returns the version that answers: the pinned one, or if pin is 0 one by the traffic table. Callers with the same key get the same
+// one, those with none get any. It's nil if there is no such version, or no version has traffic, or p is nil.
+func (p *plugin) pick(pin int, key string) *version {
 	if p == nil || pin != 0 {
 		return p.all()[pin]
 	}
@@ -103,7 +110,11 @@ func (p *plugin) pick(pin int) *version {
 		return nil
 	}
 	at := 0
-	if len(p.stored.Traffic) > 1 {
+	switch {
+	case len(p.stored.Traffic) == 1:
+	case key != "":
+		at = place(p.stored.Name, key, sum)
+	default:
 		at = rand.IntN(sum)
 	}
 	for _, w := range p.stored.Traffic {
@@ -125,7 +136,7 @@ func (r *registry) plugin(stored store.Plugin, old *plugin) *plugin {
 			}
 		}
 		v := &version{plugin: stored.Name, stored: s, registry: r}
-		v.terms = sync.OnceValues(func() (*terms, error) { return readTerms(r.operator, v.plugin, s.Manifest) })
+		v.terms = sync.OnceValues(func() (*terms, error) { return readTerms(r.operator.Load(), v.plugin, s.Manifest) })
 		p.versions[s.Number] = v
 	}
 	return p
@@ -154,6 +165,12 @@ func (r *registry) publish(name string, p *plugin) {
 	r.swap.Unlock()
 	keep() // again: an eviction may have looked before the swap, and retired one after it was kept
 	for number, v := range old.all() {
+		if p.all()[number] == nil {
+			v.deleted.Store(true)
+			if p != nil {
+				r.pruned(name, number)
+			}
+		}
 		gone := p.all()[number] != v
 		if gone || old.weight(number) > 0 && p.weight(number) == 0 {
 			v.retire(gone)
@@ -199,7 +216,7 @@ func (r *registry) open(v *version) (guest, error) {
 		if err != nil {
 			return nil, err
 		}
-		return r.load(r.ctx, host.Source{Name: v.plugin, Version: v.stored.Number, Wasm: wasm, Manifest: t.manifest})
+		return r.load(r.ctx, host.Source{Name: v.plugin, Version: v.stored.Number, Wasm: wasm, Manifest: t.manifest, Deployed: true})
 	})
 	if err != nil {
 		return nil, r.unloadable(v, err)

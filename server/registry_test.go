@@ -93,7 +93,7 @@ func stored(t *testing.T, modules map[string]string) *files.Store {
 	t.Helper()
 	st := openStore(t)
 	for name, wasm := range modules {
-		if _, _, err := st.Put(t.Context(), store.PutRequest{Name: name, Wasm: []byte(wasm), Traffic: true}); err != nil {
+		if _, err := st.Put(t.Context(), store.PutRequest{Change: store.Change{Name: name}, Wasm: []byte(wasm), Traffic: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,11 +136,11 @@ func TestUnloadableVersions(t *testing.T) {
 	}
 	defer st.Close()
 	put := func(name, manifest, wasm string) store.Version {
-		v, _, err := st.Put(t.Context(), store.PutRequest{Name: name, Manifest: []byte(manifest), Wasm: []byte(wasm), Traffic: true})
+		done, err := st.Put(t.Context(), store.PutRequest{Change: store.Change{Name: name}, Manifest: []byte(manifest), Wasm: []byte(wasm), Traffic: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v
+		return done.Version
 	}
 	put("good", "", "one")
 	put("bad-wasm", "", "bad")
@@ -231,8 +231,8 @@ func TestWallLimitWhileLoading(t *testing.T) {
 	t.Parallel()
 	let := make(chan struct{})
 	st := openStore(t)
-	quick := store.PutRequest{Name: "a", Manifest: []byte("limits: {wall: 20ms}"), Wasm: []byte("one"), Traffic: true}
-	if _, _, err := st.Put(t.Context(), quick); err != nil {
+	quick := store.PutRequest{Change: store.Change{Name: "a"}, Manifest: []byte("limits: {wall: 20ms}"), Wasm: []byte("one"), Traffic: true}
+	if _, err := st.Put(t.Context(), quick); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, says("hello"), options{store: st, loads: func(host.Source) error { <-let; return nil }})
@@ -277,15 +277,15 @@ func TestWeights(t *testing.T) {
 	const n = 20_000
 	picked := map[*version]int{}
 	for range n {
-		picked[p.pick(0)]++
+		picked[p.pick(0, "")]++
 	}
 	if share := float64(picked[one]) / n; share < 0.88 || share > 0.92 || picked[one]+picked[two] != n { // 10 σ and more
 		t.Errorf("version 1 got %.3f of the traffic, want 0.9", share)
 	}
-	if p.pick(2) != two || p.pick(3) != nil {
+	if p.pick(2, "") != two || p.pick(3, "") != nil {
 		t.Error("pins aren't kept")
 	}
-	if none := (&plugin{versions: p.versions}).pick(0); none != nil {
+	if none := (&plugin{versions: p.versions}).pick(0, ""); none != nil {
 		t.Error("a plugin without traffic answers")
 	}
 }

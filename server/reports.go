@@ -35,7 +35,7 @@ func (r *reports) add(v *version, report *host.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Asked for under the lock: the version is gone before forget is called, so a report is either refused here or removed there.
-	if v.gone.Load() || size > reportMost {
+	if v.deleted.Load() || size > reportMost {
 		return
 	}
 	r.byID[report.ID] = report

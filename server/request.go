@@ -27,7 +27,7 @@ func (b *requestBody) end() {
 func (s *Server) request(i *invocation, name string, body *requestBody, out *outgoing) *host.Request {
 	r := i.c.Request()
 	request := &host.Request{
-		ID: invocationID(i.c), Method: r.Method, Path: pathBelow(r.URL), RawQuery: r.URL.RawQuery, Host: r.Host, RemoteAddr: r.RemoteAddr,
+		ID: invocationID(i.c), Method: r.Method, Path: pathBelow(r.URL), RawQuery: r.URL.RawQuery, Host: r.Host, RemoteAddr: clientOf(i.c).addr,
 		Header: s.shownHeader(r.Header), Body: body.whole, Arrived: i.arrived, Writer: out, OnLog: i.logged,
 	}
 	if body.pieces != nil {
@@ -45,24 +45,13 @@ func (s *Server) shownHeader(h http.Header) http.Header {
 			continue
 		}
 		if name == "Authorization" {
-			values = s.tokens.without(values)
+			values = s.tokens.without(s.settings.Load().people, values)
 		}
 		if len(values) > 0 {
 			shown[name] = values
 		}
 	}
 	return shown
-}
-
-// without returns the credentials that aren't accepted ones, which are nobody's business but ours.
-func (t tokens) without(values []string) []string {
-	var others []string
-	for _, v := range values {
-		if !t.accepts(v) {
-			others = append(others, v)
-		}
-	}
-	return others
 }
 
 // hopByHop are the fields that concern one connection (RFC 9110, section 7.6.1; Proxy-Connection and Keep-Alive are older).

@@ -2,7 +2,7 @@
 //
 //	st, err := files.Open(dir)
 //	s, err := server.New(ctx, server.Deps{Runtime: rt, Store: st, Operator: op, Log: log, Build: "v1.2.3", AdminToken: token})
-//	err = server.CheckBind(addr, token)
+//	err = server.CheckBind(addr, s.Open())
 //	h := server.HTTPServer(s, log)
 //	go h.Serve(listener)
 //	…
@@ -19,15 +19,47 @@
 //
 // # Who may call it
 //
-// With an AdminToken, /v1 and plugins need `Authorization: Bearer TOKEN`, or Sortie-Authorization where Authorization is
-// meant for the plugin. A plugin with `access: public` in its manifest needs none if the operator consents for its name;
-// pinning one of its versions still does. Without an AdminToken the server is open. CheckBind then lets it listen on loopback only, and
-// it refuses what a browser could be tricked into: names other than localhost, and changes by pages of other origins.
+// /v1 and plugins need `Authorization: Bearer TOKEN`, or Sortie-Authorization where Authorization is meant for the plugin. A token has a role,
+// each of which includes those before it, and name patterns of the plugins that it is for:
+//
+//	invoke   calls plugins
+//	read     looks at them: versions, logs, reports, audit log; and pins versions
+//	deploy   deploys, removes, and moves traffic
+//	admin    all plugins, tokens and secrets
+//
+// The AdminToken is an admin's that isn't stored. A plugin with `access: public` in its manifest needs no token if the operator consents for
+// its name; pinning one of its versions still does. With no AdminToken, and no token ever created, the server is open. CheckBind
+// then lets it listen on loopback only, and it refuses what a browser could be tricked into: names other than localhost, and changes
+// by pages of other origins.
+//
+// # Changes
+//
+// Every change, and who made it, is in the audit log (/v1/audit). Changes of a plugin happen one after the other; one that says If-Match with
+// the plugin's ETag happens only if nothing came between. Traffic moves only to versions that are loaded, and have answered their smoke
+// request if they have one; the invocations that run on others go on to their end.
+//
+// # Whose modules are taken
+//
+// With signatures.keys in the operator's configuration, a minisign signature that comes with a module must be by one of those keys; with
+// signatures.required, one must come. It's checked when a module is deployed, not when a version is loaded or takes traffic again.
+//
+// # Secrets
+//
+// The host puts them into plugins' fetches; nobody can read them here. The operator's configuration has them in the environment or in files,
+// which are read again when they change; others are set at /v1/secrets, and sealed with the Key in the store. They can be changed while
+// plugins run: fetches that begin afterwards have the new ones, and fail where they need one that was removed.
 //
 // # Plugins are not the console
 //
 // Plugins and the server share an origin, so every answer below /p/ carries a sandboxing Content-Security-Policy, cookies are confined to
 // the plugin's path, and header fields that speak for the whole origin, such as Clear-Site-Data, are dropped.
+//
+// Where a manifest has `cors`, the server answers preflights itself, without a token, and says of every answer which pages may read it.
+//
+// # Proxies and listeners
+//
+// Where a request came from, and by what address, is what the connection tells. X-Forwarded-For, -Proto and -Host count only if they come
+// from one of trusted_proxies. Plugins and Admin are the two halves of a Server, for listeners of their own.
 //
 // # What can be seen afterwards
 //
@@ -62,11 +94,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/manifest"
+	"github.com/sortie-run/sortie/server/internal/sealed"
 	"github.com/sortie-run/sortie/server/store"
 )
 
@@ -77,25 +112,36 @@ type Deps struct {
 	Operator   *manifest.Operator // nil: manifest.DefaultOperator()
 	Log        *slog.Logger       // nil: discarded
 	Build      string             // what this program is, for people; "": "devel"
-	AdminToken string             // "": no token is needed; see CheckBind
+	Key        *sealed.Key        // seals the secrets that the server is given; nil: it takes none
+	UsageFile  string             // keeps what plugins have used of their quotas over a restart; "": nothing does
+	AdminToken string             // "": there are only those that were created, or none is needed; see CheckBind
+
+	LookupEnv func(name string) (string, bool) // for the operator's secrets; nil: os.LookupEnv
 }
 
 // Server is an http.Handler. Make one with New.
 type Server struct {
-	echo        *echo.Echo
-	plugins     *registry
-	operator    *manifest.Operator
-	store       store.Store
-	log         *slog.Logger
-	build       string
-	tokens      tokens
-	crossOrigin *http.CrossOriginProtection
-	running     gate          // invocations and changes
-	memory      *host.Memory  // for their bodies, and for the guests
-	reports     *reports      // of the last invocations
-	logs        *logs         // their lines
-	deploys     chan struct{} // a place for each deploy that may be carried out at once
-	stop        context.CancelFunc
+	echo           *echo.Echo
+	runtime        *host.Runtime
+	plugins        *registry
+	settings       atomic.Pointer[settings]
+	store          store.Store
+	log            *slog.Logger
+	build          string
+	tokens         *tokens
+	secrets        *secrets
+	crossOrigin    *http.CrossOriginProtection
+	running        gate          // invocations and changes
+	memory         *host.Memory  // for their bodies, and for the guests
+	reports        *reports      // of the last invocations
+	logs           *logs         // their lines
+	deploys        chan struct{} // a place for each deploy that may be carried out at once
+	backups        backups
+	metrics        *metrics
+	usage          *usage // of plugins with a quota
+	metricsHandler http.Handler
+	background     sync.WaitGroup
+	stop           context.CancelFunc
 }
 
 // New makes a server of what the store holds. Modules are loaded when they're first called, so one that can't be loaded any
@@ -123,14 +169,34 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 	if d.Build == "" {
 		d.Build = "devel"
 	}
+	now, err := newSettings(d.Operator)
+	if err != nil {
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	plugins, err := newRegistry(ctx, d, load)
 	if err != nil {
 		stop()
 		return nil, err
 	}
+	tokens, err := newTokens(ctx, d.AdminToken, d.Store)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	usage, err := newUsage(d.UsageFile)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	secrets, err := newSecrets(ctx, d)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	plugins.known = secrets.known.Load
 	s := &Server{
-		plugins: plugins, operator: d.Operator, store: d.Store, log: d.Log, build: d.Build, tokens: newTokens(d.AdminToken),
+		runtime: d.Runtime, usage: usage, secrets: secrets, plugins: plugins, store: d.Store, log: d.Log, build: d.Build, tokens: tokens,
 		crossOrigin: http.NewCrossOriginProtection(), memory: budget(d),
 		deploys: make(chan struct{}, deploys), stop: stop,
 		reports: newReports(reportBytes, reportCount), logs: newLogs(func(name string) bool { return plugins.find(name) != nil }),
@@ -138,10 +204,36 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 	plugins.removed = func(name string) {
 		s.reports.forget(name)
 		s.logs.forget(name)
+		s.metrics.forget(name)
 	}
-	s.echo = s.routes()
+	s.settings.Store(now)
+	s.metrics = newMetrics(d.Build, s.stats)
+	s.metricsHandler = metricsHandler(s.metrics)
+	s.background.Go(func() {
+		usage.run(ctx, func(err error) { s.log.Error("usage not kept", "err", err) })
+	})
+	s.background.Go(func() { secrets.watch(ctx) })
+	plugins.pruned = s.metrics.forgetVersion
+	plugins.smoked = func(v *version, report *host.Report) {
+		if report != nil {
+			s.logs.add(v, report.ID, report.Logs)
+			s.reports.add(v, report)
+		}
+	}
+	s.echo = s.routes(everySide)
 	return s, nil
 }
+
+// stats are the runtime's figures of now.
+func (s *Server) stats() host.Stats {
+	if s.runtime == nil {
+		return host.Stats{}
+	}
+	return s.runtime.Stats()
+}
+
+// Open reports whether everyone may do everything, because there is no token.
+func (s *Server) Open() bool { return s.tokens.open() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
@@ -160,7 +252,8 @@ func (s *Server) Close(ctx context.Context) error {
 	err := s.running.close(ctx)
 	s.logs.close()
 	s.stop()
-	return errors.Join(err, s.plugins.close(ctx))
+	s.background.Wait()
+	return errors.Join(err, s.usage.keep(), s.plugins.close(ctx))
 }
 
 // HTTPServer returns an http.Server for h with the limits a server on the network needs: 10 s for a request's head of at most

@@ -26,7 +26,7 @@ func (s *Server) trace(c echo.Context) error {
 		return err
 	}
 	report := s.reports.find(c.Param("id"))
-	if report == nil {
+	if report == nil || callerOf(c).may(roleRead, report.Plugin) != nil { // of another's plugin it isn't even said that there is one
 		return host.NewError(codeNotFound, "There is no report of such an invocation; there will be if it is still running. Reports are kept in memory for the last %d "+
 			"invocations only, for fewer where they are large, and go with their plugin.", reportCount)
 	}

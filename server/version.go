@@ -32,11 +32,14 @@ type version struct {
 	registry *registry
 	terms    func() (*terms, error) // worked out when first asked for
 
+	deleted atomic.Bool            // its plugin was, or it alone: nothing that it did is to be remembered
+	meters  atomic.Pointer[meters] // looked up when it was first invoked
+
 	mu      sync.Mutex
 	guest   guest // nil: not loaded
 	holders int
 	retired bool          // close the guest when its last holder lets go
-	gone    atomic.Bool   // deleted: retired for good; written under mu
+	gone    bool          // retired for good: deleted, or replaced by itself under other terms
 	loading chan struct{} // closed when the load under way has ended; nil: none is
 	failed  error         // why the last load failed
 	retry   time.Time     // not before then is it tried again
@@ -47,7 +50,7 @@ type version struct {
 func (v *version) hold(pinned bool) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.gone.Load() || v.retired && !pinned {
+	if v.gone || v.retired && !pinned {
 		return false
 	}
 	v.holders++
@@ -120,7 +123,7 @@ func (v *version) load() {
 		v.mu.Unlock()
 		return
 	}
-	v.guest, v.failed, v.retired = g, nil, v.gone.Load()
+	v.guest, v.failed, v.retired = g, nil, v.gone
 	v.closeIfUnused()
 	v.mu.Unlock()
 	v.registry.loaded(v)
@@ -131,7 +134,7 @@ func (v *version) retire(gone bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.retired = true
-	v.gone.Store(v.gone.Load() || gone)
+	v.gone = v.gone || gone
 	v.closeIfUnused()
 }
 
@@ -139,7 +142,7 @@ func (v *version) retire(gone bool) {
 func (v *version) keep() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.retired = v.gone.Load()
+	v.retired = v.gone
 }
 
 // closeIfUnused is called with the lock held.

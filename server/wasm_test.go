@@ -25,7 +25,7 @@ import (
 // body. A function's type is given as its numbers of i32 parameters and results, or of i64 where they're below 0.
 func module(data []byte, imports []importedFunc, body ...byte) []byte {
 	m := &wasm.Module{
-		TypeSection:     []*wasm.FunctionType{signature(0, 1)},
+		TypeSection:     []*wasm.FunctionType{functionType(0, 1)},
 		FunctionSection: []wasm.Index{0},
 		MemorySection:   &wasm.Memory{Min: 1},
 		CodeSection:     []*wasm.Code{{Body: append(body, wasm.OpcodeEnd)}},
@@ -37,7 +37,7 @@ func module(data []byte, imports []importedFunc, body ...byte) []byte {
 		m.ImportSection = append(m.ImportSection, &wasm.Import{
 			Type: wasm.ExternTypeFunc, Module: i.module, Name: i.name, DescFunc: wasm.Index(len(m.TypeSection)),
 		})
-		m.TypeSection = append(m.TypeSection, signature(i.params, i.results))
+		m.TypeSection = append(m.TypeSection, functionType(i.params, i.results))
 	}
 	m.ExportSection = []*wasm.Export{
 		{Type: wasm.ExternTypeFunc, Name: "handle", Index: wasm.Index(len(imports))},
@@ -51,7 +51,7 @@ type importedFunc struct {
 	params, results int
 }
 
-func signature(params, results int) *wasm.FunctionType {
+func functionType(params, results int) *wasm.FunctionType {
 	types := func(n int) (out []wasm.ValueType) {
 		kind := wasm.ValueTypeI32
 		if n < 0 {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sortie-run/sortie/server/store"
 )
 
 // Limits of the command line's own side of the API.
@@ -177,6 +179,7 @@ func (p *problem) Error() string {
 		text = fmt.Sprintf("%s (and %d more)", text, len(lines)-1)
 	}
 	switch {
+	case p.Status == http.StatusUnauthorized && strings.HasPrefix(text, "The token "): // expired, or revoked
 	case p.Status == http.StatusUnauthorized && p.Sent:
 		return "the server refused the token in SORTIE_TOKEN (" + p.Code + "): set it to one that the server accepts"
 	case p.Status == http.StatusUnauthorized:
@@ -218,6 +221,7 @@ type deployed struct {
 	Version int    `json:"version"`
 	Digest  string `json:"digest"`
 	URL     string `json:"url"`
+	Signer  string `json:"signer"` // "": the server checked no signature
 	Clamped []struct {
 		Key   string `json:"key"`
 		Asked string `json:"asked"`
@@ -226,15 +230,27 @@ type deployed struct {
 	raw json.RawMessage
 }
 
+// deployment is what is uploaded as a version.
+type deployment struct {
+	name      string
+	manifest  []byte
+	wasm      []byte
+	signature []byte // nil: none
+	note      string
+}
+
 // deploy uploads a version. Without traffic the version is stored and takes none; the same module and manifest again is the same
-// version, which takes the traffic then if it is to.
-func (c *api) deploy(ctx context.Context, name string, manifest, wasm []byte, traffic bool) (*deployed, error) {
+// version, which takes the traffic then if it is to. A module that is damaged on its way is refused.
+func (c *api) deploy(ctx context.Context, what deployment, traffic bool) (*deployed, error) {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for _, part := range []struct {
 		name, file string
 		data       []byte
-	}{{"manifest", "plugin.yaml", manifest}, {"wasm", "plugin.wasm", wasm}} {
+	}{{"manifest", "plugin.yaml", what.manifest}, {"wasm", "plugin.wasm", what.wasm}, {"signature", "plugin.wasm.minisig", what.signature}} {
+		if part.name == "signature" && part.data == nil {
+			continue
+		}
 		w, err := form.CreateFormFile(part.name, part.file)
 		if err == nil {
 			_, err = w.Write(part.data)
@@ -246,11 +262,12 @@ func (c *api) deploy(ctx context.Context, name string, manifest, wasm []byte, tr
 	if err := form.Close(); err != nil {
 		return nil, err
 	}
-	query := url.Values{}
+	query := (&noted{note: what.note}).query()
+	query.Set("digest", store.Digest(what.wasm))
 	if !traffic {
 		query.Set("traffic", "none")
 	}
-	answer, err := c.call(ctx, http.MethodPut, pluginPath(name), query, form.FormDataContentType(), body.Bytes())
+	answer, err := c.call(ctx, http.MethodPut, pluginPath(what.name), query, form.FormDataContentType(), body.Bytes())
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/sortie-run/sortie/server/store"
 )
 
 func client(t *testing.T, handler http.HandlerFunc) *api {
@@ -82,8 +85,8 @@ func TestAPIBelowAPath(t *testing.T) {
 		_, _ = io.WriteString(w, `{"url":"/sortie/p/x"}`)
 	})
 	c.base = c.base.JoinPath("sortie/")
-	d, err := c.deploy(t.Context(), "x", nil, nil, false)
-	if err != nil || path != "/sortie/v1/plugins/x?traffic=none" || !strings.HasSuffix(d.URL, "/sortie/p/x") || !strings.HasPrefix(d.URL, "http://127.0.0.1:") {
+	d, err := c.deploy(t.Context(), deployment{name: "x"}, false)
+	if err != nil || path != "/sortie/v1/plugins/x?digest="+url.QueryEscape(store.Digest(nil))+"&traffic=none" || !strings.HasSuffix(d.URL, "/sortie/p/x") || !strings.HasPrefix(d.URL, "http://127.0.0.1:") {
 		t.Errorf("asked %s, got %+v, %v", path, d, err)
 	}
 }

@@ -14,13 +14,14 @@
 //	SORTIE_SERVER        the server that deploy, list, logs and so on talk to (http://127.0.0.1:8080)
 //	SORTIE_TOKEN         the credential they send; never printed
 //	SORTIE_ADMIN_TOKEN   the first credential of a server that is started
+//	SORTIE_SECRETS_KEY   what a server seals secrets with: an age key; or SORTIE_SECRETS_KEY_FILE, which holds one
 //	SORTIE_…, PORT       the server's configuration; see host/manifest
 //	PATH, GOFLAGS, …     as for the go command, which builds plugins
 //
 // # Signals
 //
 // SIGINT and SIGTERM end a command: `serve` and `dev` finish the running invocations first, for as long as process.drain says. A second one
-// ends the process at once.
+// ends the process at once. SIGHUP has `serve` read its configuration again.
 package cli
 
 import (
@@ -109,7 +110,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.serveCommand(), a.newCommand(), a.buildCommand(), a.devCommand(), a.runCommand(), a.deployCommand(), a.listCommand(), a.removeCommand(),
-		a.versionsCommand(), a.logsCommand(), a.traceCommand(), a.explainCommand(), a.versionCommand(),
+		a.versionsCommand(), a.trafficCommand(), a.rollbackCommand(), a.tokenCommand(), a.secretCommand(), a.auditCommand(), a.backupCommand(), a.restoreCommand(), a.logsCommand(), a.traceCommand(), a.explainCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -68,9 +68,10 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"start": start, "develop": develop, "says": says, "module": module, "await": await, "shutdown": shutdown, "curl": curlCommand, "paste": paste, "replace": replace, "upstream": upstreamCommand,
-			"letters": letters, "status": status, "until": until,
-			"hold": hold, "release": release, "interrupt": interrupt, "ended": ended, "drains": drains,
+			"start": start, "develop": develop, "says": says, "module": module, "fetcher": fetcher, "fromfile": fromFile, "await": await, "shutdown": shutdown, "curl": curlCommand, "paste": paste, "replace": replace, "upstream": upstreamCommand,
+			"letters": letters, "publickey": publicKey, "sign": signFile, "status": status, "until": until,
+			"certificate": certificateCommand,
+			"hold":        hold, "release": release, "interrupt": interrupt, "ended": ended, "drains": drains,
 		},
 	})
 }
@@ -159,6 +160,14 @@ func letters(ts *testscript.TestScript, neg bool, args []string) {
 	_, err := fmt.Sscan(args[1], &n)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Repeat("A", n)), 0o644))
+}
+
+// fromFile is `fromfile NAME FILE`: it sets an environment variable to a file's text.
+func fromFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fromfile NAME FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // module is `module FILE N`: it writes a raw plugin that returns N, in one step.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/sortie-run/sortie/host/manifest"
 )
@@ -34,15 +33,24 @@ func everyAddress() []string { return []string{"0.0.0.0/0", "::/0"} }
 // dataDir is where a server keeps what it knows: dir if it is set, else the folder "sortie" in the user's data folder as the
 // platform has it (XDG base directory specification; elsewhere, the system's own). It is made, for its owner alone.
 func (a *app) dataDir(dir string) (string, error) {
+	dir, err := a.dataPath(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("the data folder can't be made: %w; name another with --data", err)
+	}
+	return dir, nil
+}
+
+// dataPath is dataDir without making it.
+func (a *app) dataPath(dir string) (string, error) {
 	if dir == "" {
 		base, err := a.userData()
 		if err != nil {
 			return "", err
 		}
 		dir = filepath.Join(base, "sortie")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("the data folder can't be made: %w; name another with --data", err)
 	}
 	return filepath.Abs(dir)
 }
@@ -76,24 +84,8 @@ func joinSet(base string, parts ...string) string {
 	return filepath.Join(append([]string{base}, parts...)...)
 }
 
-// secretValues fetches the operator's secrets from where the configuration says they are. Values never appear in errors.
-func (a *app) secretValues(operator *manifest.Operator) (map[string]string, error) {
-	values := map[string]string{}
-	for name, secret := range operator.Secrets {
-		switch {
-		case secret.Env != "":
-			value := a.getenv(secret.Env)
-			if value == "" {
-				return nil, fmt.Errorf("secret %s: the environment variable %s is empty or not set", name, secret.Env)
-			}
-			values[name] = value
-		default:
-			data, err := os.ReadFile(secret.File)
-			if err != nil {
-				return nil, fmt.Errorf("secret %s: %w", name, err)
-			}
-			values[name] = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-		}
-	}
-	return values, nil
+// lookupEnv is os.LookupEnv, but that an empty variable isn't set.
+func (a *app) lookupEnv(name string) (string, bool) {
+	value := a.getenv(name)
+	return value, value != ""
 }

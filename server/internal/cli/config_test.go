@@ -7,9 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/sortie-run/sortie/host/manifest"
+	"github.com/sortie-run/sortie/server/internal/sealed"
 )
 
 func TestDataDir(t *testing.T) {
@@ -72,22 +70,56 @@ func TestServeConfigOrder(t *testing.T) {
 	}
 }
 
-func TestSecretValues(t *testing.T) {
+func TestSecretsKey(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte("from file\r\n"), 0o600); err != nil {
+	text, err := sealed.Generate()
+	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{env: []string{"KEY=from env", "EMPTY="}}
-	got, err := a.secretValues(&manifest.Operator{Secrets: map[string]manifest.OperatorSecret{"A": {Env: "KEY"}, "B": {File: file}}})
-	if diff := cmp.Diff(map[string]string{"A": "from env", "B": "from file"}, got); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-	for name, secret := range map[string]manifest.OperatorSecret{"a variable": {Env: "EMPTY"}, "a file": {File: file + ".gone"}} {
-		if _, err := a.secretValues(&manifest.Operator{Secrets: map[string]manifest.OperatorSecret{"A": secret}}); err == nil || !strings.Contains(err.Error(), "secret A: ") {
-			t.Errorf("%s that isn't there: %v", name, err)
+	dir := t.TempDir()
+	file, public := filepath.Join(dir, "age.key"), filepath.Join(dir, "bad.key")
+	for name, content := range map[string]string{file: text, public: "age1public"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
+	open := func(wrong string, env ...string) {
+		t.Helper()
+		key, err := (&app{env: env}).secretsKey(dir)
+		if wrong == "" && (err != nil || key == nil) || wrong != "" && (err == nil || !strings.Contains(err.Error(), wrong)) {
+			t.Errorf("%q: %v, want %q", env, err, wrong)
+		}
+		if err != nil && strings.Contains(err.Error(), "AGE-SECRET-KEY-1Q") {
+			t.Errorf("the error shows the key: %v", err)
+		}
+	}
+	open("", "SORTIE_SECRETS_KEY="+text)
+	open("", "SORTIE_SECRETS_KEY_FILE="+file)
+	open("SORTIE_SECRETS_KEY: ", "SORTIE_SECRETS_KEY=AGE-SECRET-KEY-1QQQQQQQQQQQQQ")
+	open("SORTIE_SECRETS_KEY_FILE: ", "SORTIE_SECRETS_KEY_FILE="+public)
+	open("SORTIE_SECRETS_KEY_FILE: ", "SORTIE_SECRETS_KEY_FILE="+file+".gone")
+	open("set one of them", "SORTIE_SECRETS_KEY="+text, "SORTIE_SECRETS_KEY_FILE="+file)
+	// By default it's made in the data folder, once, for its owner alone.
+	made := filepath.Join(dir, "secrets.key")
+	if _, err := os.Stat(made); err == nil {
+		t.Error("a key was made though there was another")
+	}
+	open("")
+	before, err := os.ReadFile(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(made); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	open("")
+	if after, err := os.ReadFile(made); err != nil || string(after) != string(before) {
+		t.Errorf("made again: %v", err)
+	}
+	if err := os.WriteFile(made, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open("secrets.key: no age key")
 }
 
 func TestReachable(t *testing.T) {

@@ -27,6 +27,7 @@ func (a *app) serveDemo(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	forOne(operator)
 	if a.getenv("SORTIE_LOG__FORMAT") == "" {
 		operator.Log.Format = "text" // a person reads along: failed invocations are in the log
 	}
@@ -61,7 +62,7 @@ func (a *app) serveDemo(ctx context.Context, o serveOptions) error {
 }
 
 func (a *app) tryAddress(ctx context.Context, addr string) error {
-	if err := server.CheckBind(addr, a.getenv("SORTIE_ADMIN_TOKEN")); err != nil {
+	if err := server.CheckBind(addr, a.getenv("SORTIE_ADMIN_TOKEN") == ""); err != nil {
 		return err
 	}
 	listener, err := listen(ctx, addr)
@@ -83,7 +84,7 @@ func (a *app) deployDemo(ctx context.Context, now running, origin string, module
 			return err
 		}
 		done := a.progress("deploying " + name)
-		_, err = client.deploy(ctx, name, config, modules[name], true)
+		_, err = client.deploy(ctx, deployment{name: name, manifest: config, wasm: modules[name]}, true)
 		done()
 		if err != nil {
 			return fmt.Errorf("deploying the demo's %s: %w", name, err)

@@ -17,7 +17,9 @@ type deployOptions struct {
 	set       []string
 	strict    bool
 	noTraffic bool
+	note      string
 	json      bool
+	signed
 }
 
 func (a *app) deployCommand() *cobra.Command {
@@ -28,10 +30,14 @@ func (a *app) deployCommand() *cobra.Command {
 		Long: "Deploy a plugin to the server at SORTIE_SERVER (" + defaultServer + ") as its next version, which takes all traffic. A folder is\n" +
 			"built first if its sources changed. A module without a plugin.yaml beside it gets the default manifest.\n\n" +
 			"Where the manifest asks for more than the operator's ceilings allow, it gets the ceiling. With --strict that is an error: the\n" +
-			"version is uploaded without traffic first, and takes traffic only if nothing was lowered.",
+			"version is uploaded without traffic first, and takes traffic only if nothing was lowered.\n\n" +
+			"A minisign signature in FILE.wasm.minisig, as `minisign -S -m FILE.wasm` leaves it, goes along; an operator can require one.",
 		Example: "  sortie deploy prices --set region=us --set sources.stock=https://stock.example.com\n  sortie deploy other.wasm --name search",
 		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(cmd.Flags().Changed("signature")); err != nil {
+				return err
+			}
 			return a.deploy(cmd.Context(), argument(args, 0, "."), o)
 		},
 	}
@@ -40,6 +46,9 @@ func (a *app) deployCommand() *cobra.Command {
 	flags.StringArrayVar(&o.set, "set", nil, "set `key=value` in the manifest's config; dots go deeper, the value is YAML; repeatable")
 	flags.BoolVar(&o.strict, "strict", false, "fail, and move no traffic, if a limit is over the operator's ceiling")
 	flags.BoolVar(&o.noTraffic, "no-traffic", false, "store the version, but leave the traffic where it is")
+	flags.StringVar(&o.note, "note", "", "say what is new, in the list of versions and the audit log: `text`")
+	flags.StringVar(&o.file, "signature", "", "send the module's minisign signature from `FILE` (default FILE.wasm.minisig, if there is one)")
+	flags.StringVar(&o.digest, "digest", "", "fail unless the module is this one: `sha256:…`")
 	flags.BoolVar(&o.json, "json", false, "print the server's answer as JSON")
 	return cmd
 }
@@ -71,11 +80,18 @@ func (a *app) deploy(ctx context.Context, path string, o deployOptions) error {
 	if p.Manifest.Name == "" {
 		return misuse("the plugin at %s has no name: give it one with --name NAME", path)
 	}
+	sig, err := a.signatureOf(p, wasm, o.signed)
+	if err != nil {
+		return err
+	}
 	done := a.progress("deploying " + p.Manifest.Name)
-	d, err := upload(ctx, server, p, wasm, o)
+	d, err := upload(ctx, server, deployment{name: p.Manifest.Name, manifest: p.Data, wasm: wasm, signature: sig, note: o.note}, o)
 	done()
 	if err != nil {
 		return err
+	}
+	if sig != nil && d.Signer == "" {
+		a.note("the server didn't check the signature: its operator lists no keys")
 	}
 	if o.json {
 		return a.printJSON(d.raw)
@@ -84,12 +100,11 @@ func (a *app) deploy(ctx context.Context, path string, o deployOptions) error {
 }
 
 // upload deploys; with o.strict it makes sure that nothing was clamped before traffic moves.
-func upload(ctx context.Context, server *api, p *project.Project, wasm []byte, o deployOptions) (*deployed, error) {
-	name := p.Manifest.Name
+func upload(ctx context.Context, server *api, what deployment, o deployOptions) (*deployed, error) {
 	if !o.strict {
-		return server.deploy(ctx, name, p.Data, wasm, !o.noTraffic)
+		return server.deploy(ctx, what, !o.noTraffic)
 	}
-	d, err := server.deploy(ctx, name, p.Data, wasm, false)
+	d, err := server.deploy(ctx, what, false)
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +114,12 @@ func upload(ctx context.Context, server *api, p *project.Project, wasm []byte, o
 			lowered[i] = fmt.Sprintf("%s asks for %s, at most %s", c.Key, c.Asked, c.Got)
 		}
 		return nil, fmt.Errorf("over the operator's ceilings: %s; version %d of %s %s: lower the limits, or leave out --strict",
-			strings.Join(lowered, "; "), d.Version, name, standing(ctx, server, d))
+			strings.Join(lowered, "; "), d.Version, what.name, standing(ctx, server, d))
 	}
 	if o.noTraffic {
 		return d, nil
 	}
-	return server.deploy(ctx, name, p.Data, wasm, true)
+	return server.deploy(ctx, what, true)
 }
 
 // standing says what became of a version that was uploaded without traffic. The upload moved none, but the same version may have had
@@ -124,6 +139,9 @@ func standing(ctx context.Context, server *api, d *deployed) string {
 
 func (a *app) printDeployed(d *deployed, o deployOptions) error {
 	fmt.Fprintf(a.stdout, "%s version %d  %s\n", d.Name, d.Version, d.Digest)
+	if d.Signer != "" {
+		fmt.Fprintf(a.stdout, "signed by key %s\n", d.Signer)
+	}
 	for _, c := range d.Clamped {
 		fmt.Fprintf(a.stdout, "clamped %s: asked %s, got %s\n", c.Key, c.Asked, c.Got)
 	}

@@ -105,6 +105,7 @@ func (a *app) devConfig(o devOptions) (*manifest.Operator, error) {
 	if err != nil {
 		return nil, err
 	}
+	forOne(operator)
 	if operator.Log == manifest.DefaultOperator().Log {
 		operator.Log = manifest.Log{Level: "warn", Format: "text"}
 	}
@@ -212,7 +213,7 @@ func (d *development) refresh(ctx context.Context, server *api) error {
 	if err != nil {
 		return err
 	}
-	deployed, err := upload(ctx, server, p, wasm, deployOptions{})
+	deployed, err := upload(ctx, server, deployment{name: p.Manifest.Name, manifest: p.Data, wasm: wasm}, deployOptions{})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,7 +61,7 @@ func (a *app) printPlugins(server *api, list json.RawMessage) error {
 		a.note("no plugins on %s; deploy one with: sortie deploy DIR", server.base)
 		return nil
 	}
-	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	table := newTable(a.stdout)
 	fmt.Fprintln(table, "NAME\tTRAFFIC\tVERSIONS\tDIGEST\tURL")
 	for _, p := range plugins {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.Name, trafficText(p.Traffic), p.Versions, shortDigest(p.Digest), server.resolve(p.URL))
@@ -120,16 +120,20 @@ func (a *app) printVersions(server *api, list json.RawMessage) error {
 		Digest  string
 		Created time.Time
 		Weight  int
+		By      string
+		Note    string
 	}
 	if err := server.decode(list, &versions); err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "VERSION\tTRAFFIC\tCREATED\tDIGEST")
+	var out bytes.Buffer
+	table := newTable(&out)
+	fmt.Fprintln(table, "VERSION\tTRAFFIC\tCREATED\tDIGEST\tBY\tNOTE")
 	for _, v := range versions {
-		fmt.Fprintf(table, "%d\t%d%%\t%s\t%s\n", v.Version, v.Weight, v.Created.UTC().Format(time.RFC3339), shortDigest(v.Digest))
+		fmt.Fprintf(table, "%d\t%d%%\t%s\t%s\t%s\t%s\n", v.Version, v.Weight, v.Created.UTC().Format(time.RFC3339), shortDigest(v.Digest), v.By,
+			printable(v.Note))
 	}
-	return table.Flush()
+	return a.printTable(table, &out)
 }
 
 func (a *app) removeCommand() *cobra.Command {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +33,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Long: "Run the server, until SIGINT or SIGTERM: it then refuses new invocations and finishes the running ones for as long as\n" +
-			"process.drain says. A second signal ends it at once.\n\n" +
+			"process.drain says. A second signal ends it at once. When the --config file changes, and on SIGHUP, the configuration is read again; the log\n" +
+			"says what of it counts only from the next start.\n\n" +
 			"A setting is taken from its flag, else the environment (SORTIE_ADDR, SORTIE_PROCESS__PER_ORIGIN, …), else the file, else PORT,\n" +
 			"else its default. On a loopback address without SORTIE_ADMIN_TOKEN the server is open to this machine; elsewhere it needs one.\n\n" +
 			"--demo serves ready-made plugins over an upstream of its own, in a data folder of its own, and prints calls to try.",
@@ -51,7 +52,8 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.serve(cmd.Context(), operator, attached{})
+			again := &reloading{file: o.config, read: func() (*manifest.Operator, error) { return a.serveConfig(o) }}
+			return a.serve(cmd.Context(), operator, attached{reload: again})
 		},
 	}
 	flags := cmd.Flags()
@@ -79,15 +81,17 @@ func (a *app) serveConfig(o serveOptions) (*manifest.Operator, error) {
 	if o.data != "" {
 		operator.Data = o.data
 	}
-	if operator.AdminAddr != "" {
-		return nil, errors.New("admin_addr is set, but this release serves everything on one address: leave it out, and keep /v1 from the public in front")
-	}
 	return operator, nil
+}
+
+// forOne is the configuration for a server that one person tries things with on this machine: plain HTTP, at one address.
+func forOne(operator *manifest.Operator) {
+	operator.TLS, operator.AdminAddr = manifest.TLS{}, ""
 }
 
 // running is a started server, for what goes on beside it.
 type running struct {
-	base  string // http://host:port where it can be reached from this machine
+	base  string // scheme://host:port where plugins can be called from this machine
 	token string // the admin's; "": open
 	data  string
 }
@@ -97,12 +101,13 @@ type attached struct {
 	around  func(http.Handler) http.Handler      // wraps what the server answers
 	beside  func(context.Context, running) error // called when the server answers, which goes on when it returns nil
 	drained func(context.Context)                // called when no invocation runs any more, while the server still answers
+	reload  *reloading                           // reads the configuration again; nil: it stays as it is
 }
 
 // serve runs the server until ctx ends, and then drains it.
 func (a *app) serve(ctx context.Context, operator *manifest.Operator, with attached) error {
 	token := a.getenv("SORTIE_ADMIN_TOKEN")
-	if err := server.CheckBind(operator.Addr, token); err != nil {
+	if err := server.CheckBind(operator.Addr, false); err != nil { // whether it may be there is known when the tokens are
 		return err
 	}
 	log, err := a.logger(operator.Log)
@@ -113,26 +118,38 @@ func (a *app) serve(ctx context.Context, operator *manifest.Operator, with attac
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, operator.Addr)
-	if err != nil {
-		return err
+	s := &service{operator: operator, log: log, with: with}
+	err = s.listen(ctx)
+	if err == nil {
+		err = s.open(ctx, data, token, a)
 	}
-	s := &service{operator: operator, log: log, listener: listener, with: with}
-	if err := s.open(ctx, data, token, a); err != nil {
+	if err == nil {
+		err = s.checkBind() // nothing has been served yet
+	}
+	if err != nil {
 		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
-	a.announce(listener, data, token)
-	now := running{base: "http://" + reachable(listener.Addr()), token: token, data: data}
+	a.announce(s, data)
+	now := running{base: s.url(s.public), token: token, data: data}
 	failed := s.start()
 	if with.beside != nil {
 		if err := with.beside(ctx, now); err != nil {
 			return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 		}
 	}
+	reloads, stop := context.WithCancel(ctx)
+	var reloading sync.WaitGroup
+	if with.reload != nil {
+		reloading.Go(func() { with.reload.run(reloads, s) })
+	}
 	select {
-	case err := <-failed:
-		return errors.Join(fmt.Errorf("the listener failed: %w", err), s.close(context.WithoutCancel(ctx)))
+	case err = <-failed:
 	case <-ctx.Done():
+	}
+	stop()
+	reloading.Wait()
+	if err != nil {
+		return errors.Join(fmt.Errorf("the listener failed: %w", err), s.close(context.WithoutCancel(ctx)))
 	}
 	drain := time.Duration(operator.Process.Drain)
 	a.note("finishing what runs, for %s at most; a second signal ends at once", drain)
@@ -140,13 +157,16 @@ func (a *app) serve(ctx context.Context, operator *manifest.Operator, with attac
 }
 
 // announce tells a person what is served.
-func (a *app) announce(listener net.Listener, data, token string) {
+func (a *app) announce(s *service, data string) {
 	a.note("sortie %s, data in %s", buildVersion(), data)
-	if token == "" {
-		a.note("open: whoever reaches this address can deploy and call plugins; set SORTIE_ADMIN_TOKEN to ask for a token")
+	if s.server.Open() {
+		a.note("open: whoever reaches this address can deploy and call plugins; set SORTIE_ADMIN_TOKEN, or create a token, to ask for one")
+	}
+	if s.admin.listener != nil {
+		a.note("deploys and everything else below /v1 on %s://%s", s.scheme(), s.admin.listener.Addr())
 	}
 	// The line that scripts wait for: the address is the one in force, whatever port was asked for.
-	a.note("listening on http://%s", listener.Addr())
+	a.note("listening on %s://%s", s.scheme(), s.public.listener.Addr())
 }
 
 func (a *app) logger(config manifest.Log) (*slog.Logger, error) {
@@ -163,54 +183,48 @@ func (a *app) logger(config manifest.Log) (*slog.Logger, error) {
 
 // service is the server and what it stands on, in the order in which it is taken down.
 type service struct {
-	operator *manifest.Operator
-	log      *slog.Logger
-	listener net.Listener
-	with     attached
-	http     *http.Server
-	server   *server.Server
-	runtime  *host.Runtime
-	engine   *fetch.Engine
-	store    *files.Store
-	ballast  []byte
+	operator    *manifest.Operator
+	log         *slog.Logger
+	certificate *certificate // nil: plain HTTP
+	public      door
+	admin       door // where admin_addr is set
+	with        attached
+	server      *server.Server
+	runtime     *host.Runtime
+	engine      *fetch.Engine
+	store       *files.Store
+	ballast     []byte
 }
 
 // open makes everything that the server needs, in data.
 func (s *service) open(ctx context.Context, data, token string, a *app) error {
-	secrets, err := a.secretValues(s.operator)
-	if err != nil {
-		return err
-	}
+	var err error
 	s.ballast = ballast(int64(s.operator.Process.Memory))
 	if s.store, err = files.Open(filepath.Join(data, "store")); err != nil {
+		return err
+	}
+	key, err := a.secretsKey(data) // after the store, which only one server has
+	if err != nil {
 		return err
 	}
 	if s.engine, err = newEngine(s.operator); err != nil {
 		return err
 	}
 	s.runtime, err = host.New(ctx, host.Config{
-		CacheDir: filepath.Join(data, "cache"), Engine: s.engine, Operator: s.operator, Secrets: secrets, Log: s.log,
+		CacheDir: filepath.Join(data, "cache"), Engine: s.engine, Operator: s.operator, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
 	s.server, err = server.New(ctx, server.Deps{
 		Runtime: s.runtime, Store: s.store, Operator: s.operator, Log: s.log, Build: buildVersion(), AdminToken: token,
+		UsageFile: filepath.Join(data, "usage.json"), Key: key, LookupEnv: a.lookupEnv,
 	})
 	if err != nil {
 		return err
 	}
-	s.http = s.httpServer()
+	s.furnish()
 	return nil
-}
-
-// httpServer is what every command puts between its listener and the server.
-func (s *service) httpServer() *http.Server {
-	handler := http.Handler(s.server)
-	if s.with.around != nil {
-		handler = s.with.around(handler)
-	}
-	return server.HTTPServer(handler, s.log)
 }
 
 // newEngine is the fetch engine that the operator's configuration asks for.
@@ -223,17 +237,6 @@ func newEngine(operator *manifest.Operator) (*fetch.Engine, error) {
 	return fetch.New(cfg), nil
 }
 
-// start serves; the channel gets the error if the listener fails.
-func (s *service) start() <-chan error {
-	failed := make(chan error, 1)
-	go func() {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- err
-		}
-	}()
-	return failed
-}
-
 // shutdown finishes what runs, for as long as drain says, and takes the server down.
 func (s *service) shutdown(ctx context.Context, drain time.Duration) error {
 	inTime, cancel := context.WithTimeout(ctx, drain)
@@ -244,7 +247,7 @@ func (s *service) shutdown(ctx context.Context, drain time.Duration) error {
 		s.with.drained(inTime)
 	}
 	if err == nil {
-		err = s.http.Shutdown(inTime)
+		err = s.shut(inTime)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("some invocations had not finished after %s and were cut off; process.drain sets the time", drain)
@@ -259,13 +262,7 @@ const closeTime = 5 * time.Second
 func (s *service) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
-	var errs []error
-	if s.http != nil {
-		errs = append(errs, s.http.Close())
-	}
-	if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
-		errs = append(errs, err)
-	}
+	errs := []error{s.closeDoors()}
 	if s.server != nil {
 		errs = append(errs, s.server.Close(ctx))
 	}

@@ -97,7 +97,7 @@ func sessionOf(ts *testscript.TestScript) *session { return ts.Value(sessionKey{
 // passedOn are the variables of a script that a server gets.
 var passedOn = []string{
 	"PATH", "HOME", "WORK", "TMPDIR", "XDG_DATA_HOME", "GOCACHE", "GOMODCACHE", "GOROOT", "GOPROXY", "GOFLAGS", "GOTOOLCHAIN", "GOENV",
-	"PORT", "SORTIE_ADDR", "SORTIE_ADMIN_TOKEN", "SORTIE_PRIVATE", "SORTIE_PROCESS__DRAIN", "UPSTREAM_KEY",
+	"PORT", "SORTIE_ADDR", "SORTIE_ADMIN_TOKEN", "SORTIE_PRIVATE", "SORTIE_SECRETS_KEY_FILE", "SORTIE_PROCESS__DRAIN", "UPSTREAM_KEY",
 }
 
 func background(ts *testscript.TestScript, args []string) *process {
