@@ -428,3 +428,25 @@ func TestCancelledWaitersHoldNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceIsThePlugins has all versions of a plugin share its rate, over a reload too, and has the newest word of the operator count.
+func TestPaceIsThePlugins(t *testing.T) {
+	t.Parallel()
+	g := newGate(1, 1, slog.New(slog.DiscardHandler))
+	defer g.stop()
+	_, first := g.paced("a", 0, 1, 2)
+	_, second := g.paced("a", 0, 1, 2)
+	_, other := g.paced("b", 0, 1, 2)
+	if first != second || first == other {
+		t.Error("versions have rates of their own, or plugins share one")
+	}
+	if !first.Allow() || !second.Allow() || first.Allow() || second.Allow() || !other.Allow() {
+		t.Error("two at once, whichever version they are of")
+	}
+	if _, third := g.paced("a", 0, 5, 5); third != first || third.Limit() != 5 || third.Burst() != 5 || third.Allow() {
+		t.Error("another rate began anew")
+	}
+	if _, none := g.paced("a", 0, 0, 0); none != nil {
+		t.Error("no rate is one")
+	}
+}

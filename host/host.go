@@ -195,7 +195,9 @@ func (r *Runtime) add(p *Plugin) error {
 		return errors.New("host: the runtime is closed")
 	}
 	r.plugins[p] = struct{}{}
-	p.lane = r.gate.lane(p.src.Name, r.operator.Load().Rules(p.src.Name).Invocations)
+	rules := r.operator.Load().Rules(p.src.Name)
+	perSecond, burst := paceOf(rules)
+	p.lane, p.pace = r.gate.paced(p.src.Name, rules.Invocations, perSecond, burst)
 	return nil
 }
 

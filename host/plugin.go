@@ -96,7 +96,6 @@ func (r *Runtime) Load(ctx context.Context, src Source) (*Plugin, error) {
 	p := &Plugin{rt: r, src: src, client: client, config: config, what: what}
 	p.src.Wasm = nil
 	p.alive, p.cut = context.WithCancel(context.Background())
-	p.limit(r.operator.Load().Rules(src.Name))
 	if what.raw {
 		p.module, err = r.compileRaw(ctx, &rewritten.Rewritten, m.Entry)
 	} else {
@@ -186,10 +185,13 @@ func (r *Runtime) client(src Source) (*fetch.Client, error) {
 	return client, nil
 }
 
-func (p *Plugin) limit(rules manifest.PluginRules) {
-	if n, per, err := manifest.ParseRate(rules.Rate); err == nil {
-		p.pace = rate.NewLimiter(rate.Limit(float64(n)/per.Seconds()), max(n, 1))
+// paceOf is how many invocations may be started in a second, and how many at once; 0: as many as come.
+func paceOf(rules manifest.PluginRules) (perSecond rate.Limit, burst int) {
+	n, per, err := manifest.ParseRate(rules.Rate)
+	if err != nil {
+		return 0, 0
 	}
+	return rate.Limit(float64(n) / per.Seconds()), max(n, 1)
 }
 
 // StreamsRequest tells whether the plugin wants to begin before its request's body is here, which it then reads from

@@ -1,12 +1,17 @@
 package host
 
-import "time"
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+)
 
 // lane is one plugin's part of the gate, all its versions together. Its gate's lock guards it.
 type lane struct {
 	name     string
-	limit    int // plugins.invocations; 0: none but the process's
-	versions int // that hold it
+	limit    int           // plugins.invocations; 0: none but the process's
+	versions int           // that hold it
+	pace     *rate.Limiter // invocations started: all versions together; nil: no limit
 
 	running int
 	queue   []*waiter // in the order in which they came
@@ -43,6 +48,12 @@ type place struct {
 
 // lane returns a plugin's lane, which must be let go.
 func (g *gate) lane(name string, limit int) *lane {
+	l, _ := g.paced(name, limit, 0, 0)
+	return l
+}
+
+// paced is lane for a plugin of which at most so many invocations may be started in a second, and at once; 0: as many as come.
+func (g *gate) paced(name string, limit int, perSecond rate.Limit, burst int) (*lane, *rate.Limiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lanes[name]
@@ -52,7 +63,16 @@ func (g *gate) lane(name string, limit int) *lane {
 	}
 	l.limit = limit // the newest version's: the operator may have changed it
 	l.versions++
-	return l
+	switch {
+	case perSecond == 0:
+		l.pace = nil
+	case l.pace == nil:
+		l.pace = rate.NewLimiter(perSecond, burst)
+	case l.pace.Limit() != perSecond || l.pace.Burst() != burst:
+		l.pace.SetLimit(perSecond)
+		l.pace.SetBurst(burst)
+	}
+	return l, l.pace
 }
 
 // forget lets a lane go.

@@ -17,10 +17,13 @@ import (
 	"github.com/sortie-run/sortie/server/store"
 )
 
-// changeOf is what a request says of the change that it asks for: who wants it, why, and what it expects.
-func changeOf(c echo.Context) (store.Change, error) {
+// changeOf is what a request says of the change that it asks for: who wants it, why, and what it expects. It counts as one.
+func (s *Server) changeOf(c echo.Context) (store.Change, error) {
 	change := store.Change{Name: pluginName(c), By: callerOf(c).name, Note: c.QueryParam("note")}
 	if err := checkNote(change.Note); err != nil {
+		return change, err
+	}
+	if err := s.changes.allow(callerOf(c)); err != nil {
 		return change, err
 	}
 	values := c.Request().Header["If-Match"]

@@ -32,7 +32,7 @@ func (s *Server) deploy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	change, err := changeOf(c)
+	change, err := s.changeOf(c)
 	if err != nil {
 		return err
 	}
@@ -43,12 +43,6 @@ func (s *Server) deploy(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	select { // not before the body is there: who sends it slowly would keep others from deploying
-	case s.deploys <- struct{}{}:
-		defer func() { <-s.deploys }()
-	case <-ctx.Done():
-		return gone(ctx.Err())
-	}
 	signer, err := s.authentic(name, u, digest)
 	if err != nil {
 		return err
@@ -62,12 +56,18 @@ func (s *Server) deploy(c echo.Context) error {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return gone(err)
 		}
+		if done.Created { // its smoke request wasn't answered
+			s.log.Info("deployed", "plugin", name, "version", done.Version.Number, "digest", done.Version.Digest, "created", true, "traffic", false,
+				"by", change.By, "signer", signer, "err", err)
+		}
 		return refused(name, err)
 	}
 	v := done.Version
 	s.log.Info("deployed", "plugin", name, "version", v.Number, "digest", v.Digest, "created", done.Created, "traffic", traffic,
 		"clamped", len(t.clamped), "by", change.By, "signer", signer)
-	c.Response().Header().Set("ETag", etag(done.Plugin.Revision))
+	if done.Plugin.Revision > 0 {
+		c.Response().Header().Set("ETag", etag(done.Plugin.Revision))
+	}
 	status := http.StatusOK
 	if done.Created {
 		status = http.StatusCreated

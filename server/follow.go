@@ -19,6 +19,8 @@ import (
 const (
 	endRemoved  = "removed"
 	endDraining = "draining"
+	// endUnauthorized: the token has been revoked since, or has expired.
+	endUnauthorized = "unauthorized"
 )
 
 // showLogs answers GET /v1/plugins/{name}/logs.
@@ -91,6 +93,11 @@ func (s *Server) follow(c echo.Context, name string, limit int) error {
 		select {
 		case <-f.wake:
 		case <-heartbeat.C:
+			if _, err := s.authorize(c, roleRead, name); err != nil { // the token has been revoked meanwhile, or has expired
+				events.event("end", "", map[string]string{"reason": endUnauthorized})
+				_ = events.flush()
+				return nil
+			}
 			events.text.WriteString(": still here\n\n")
 			if events.flush() != nil {
 				return nil

@@ -39,6 +39,14 @@ type stream struct {
 	cancel   context.CancelFunc
 }
 
+// followAs follows with a token.
+func (s *testServer) followAs(token string) *stream {
+	s.t.Helper()
+	other := *s
+	other.token = token
+	return other.follow("", "")
+}
+
 func (s *testServer) follow(query, lastSeen string) *stream {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -48,6 +56,9 @@ func (s *testServer) follow(query, lastSeen string) *stream {
 	}
 	if lastSeen != "" {
 		r.Header.Set("Last-Event-ID", lastSeen)
+	}
+	if s.token != "" {
+		r.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
 	if s.pipes != nil {
@@ -388,6 +399,30 @@ func FuzzLogQuery(f *testing.F) {
 		limit, _, err := logQuery(query)
 		if err == nil && limit < 0 || err != nil && failure(err).Code != codeBadRequest {
 			t.Errorf("%q: %d, %v", raw, limit, err)
+		}
+	})
+}
+
+// TestFollowingEndsWithTheToken revokes the token of somebody who follows a log.
+func TestFollowingEndsWithTheToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, says(""), options{token: "geheim", record: logging, listener: newPipes()})
+		s.deployed("a", "", "one", "")
+		reader, id := s.newToken(`{"role":"read","expires":"1h"}`)
+		follow := s.followAs(reader)
+		s.get("/p/a/hello")
+		if text, _ := follow.messages(1); text != "hello" {
+			t.Errorf("the first line is %q", text)
+		}
+		if a := s.send("DELETE", "/v1/tokens/"+id, nil); a.StatusCode != 204 {
+			t.Fatal(a.body)
+		}
+		if e := follow.next(); e.name != "end" || e.data != `{"reason":"unauthorized"}` {
+			t.Errorf("after the token was revoked: %+v", e)
+		}
+		if e := follow.next(); e != (event{}) {
+			t.Errorf("after the end: %+v", e)
 		}
 	})
 }

@@ -42,6 +42,9 @@ func (s *Server) invoke(c echo.Context) error {
 	i := &invocation{server: s, c: c, version: v, arrived: arrived}
 	g, body, err := s.prepare(ctx, c, v, held, int64(limits.Input))
 	if err != nil {
+		if v.deleted.Load() { // while it was loaded
+			return s.nothingToInvoke(name, max(1, v.stored.Number))
+		}
 		return i.failed(i.unbegun(), err)
 	}
 	defer body.end()
@@ -136,7 +139,9 @@ func (s *Server) choose(c echo.Context, name string) (*version, *terms, error) {
 func (s *Server) permitted(c echo.Context, v *version, pin int) (*terms, error) {
 	t, err := v.terms()
 	if err == nil {
-		corsHeaders(c, &t.manifest.CORS) // pages may read refusals too
+		if pin == 0 { // which versions there are is told to those who may know
+			corsHeaders(c, &t.manifest.CORS) // pages may read refusals too
+		}
 	}
 	if err == nil && t.public && pin == 0 {
 		return t, nil
@@ -146,6 +151,9 @@ func (s *Server) permitted(c echo.Context, v *version, pin int) (*terms, error) 
 	}
 	if err != nil {
 		return nil, s.plugins.unloadable(v, err)
+	}
+	if pin != 0 {
+		corsHeaders(c, &t.manifest.CORS)
 	}
 	return t, nil
 }

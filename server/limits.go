@@ -14,7 +14,7 @@ const (
 	maxPartHead = 64 << 10
 	// uploadTime is how long a deploy's body may take to arrive: 64 MiB at 2 Mbit/s.
 	uploadTime = 5 * time.Minute
-	// deploys is how many deploys whose body is there are carried out at once; the others wait, holding their module.
+	// deploys is how many modules of deploys are compiled at once at most; the others wait, holding theirs.
 	deploys = 4
 
 	// bodyIdle is how long no byte of a request's body may come, or a client not take writeChunk of an answer, before that is given up:
@@ -97,6 +97,13 @@ const (
 
 	// usageEvery is how often it's kept what plugins with a quota have used.
 	usageEvery = 10 * time.Second
+
+	// smokeTime is how long a version may take to answer its smoke request: those who wait are the deploys of the same plugin.
+	smokeTime = 30 * time.Second
+	// changeRate is how many changes of plugins a deployer's token may make in a second, changeBurst how many at once: each is in the audit log for
+	// good, which has an end.
+	changeRate  = 2
+	changeBurst = 120
 
 	// readHeaderTime, idleTime and headerBytes bound a connection outside of a request; see HTTPServer.
 	readHeaderTime = 10 * time.Second

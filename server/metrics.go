@@ -99,6 +99,9 @@ func (m *metrics) count(v *version, r *host.Report) {
 		}
 		known.fetchDurations.Observe(r.Fetches[i].Elapsed.Seconds())
 	}
+	if v.deleted.Load() { // meanwhile: what was just counted may have brought its series back
+		m.forgetVersion(v.plugin, v.stored.Number)
+	}
 }
 
 // forget drops a plugin's series.

@@ -63,7 +63,7 @@ func (s *Server) remove(c echo.Context) error {
 		return draining()
 	}
 	defer s.running.leave()
-	change, err := changeOf(c)
+	change, err := s.changeOf(c)
 	if err != nil {
 		return err
 	}

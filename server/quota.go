@@ -48,6 +48,10 @@ func newUsage(path string) (*usage, error) {
 	if path == "" {
 		return u, nil
 	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), newFile)) // by a process that was killed
+	for _, file := range left {
+		_ = os.Remove(file)
+	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return u, nil
@@ -172,13 +176,19 @@ func (u *usage) keep() error {
 	return nil
 }
 
-// replaceFile writes a file that is always whole. That it's not synced may cost what usageEvery covers, on a machine that stops.
+// newFile is the name of a file that is being written.
+const newFile = ".new-usage-*"
+
+// replaceFile writes a file that is always whole.
 func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), newFile)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)

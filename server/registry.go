@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -30,8 +29,9 @@ type registry struct {
 	now     func() time.Time
 	removed func(name string) // told of each plugin that was deleted, before another can have its name; nil: nobody is
 
-	pruned func(name string, number int)         // told of each version that was removed without its plugin
-	smoked func(v *version, report *host.Report) // told of each smoke request's report, which is nil if there was none
+	pruned func(name string, number int)                   // told of each version that was removed without its plugin
+	asked  func(name string, t *terms) error               // told of each smoke request before; an error refuses it
+	smoked func(v *version, t *terms, report *host.Report) // told of each smoke request's report, which is nil if there was none
 
 	known func() *manifest.Operator // the configuration with all secrets in it, for what is deployed
 
@@ -41,9 +41,8 @@ type registry struct {
 	compiling  chan struct{} // a place for each deploy's module that may be compiled at once
 	opening    chan struct{} // a place for each stored version that may be loaded at once: deploys can't keep it from serving
 
-	swap    sync.Mutex     // held while one snapshot is made from another
-	changes [64]sync.Mutex // held while a plugin is changed, by the hash of its name
-	seed    maphash.Seed   // of that hash
+	swap    sync.Mutex // held while one snapshot is made from another
+	changes turns      // of those who change plugins, by name
 
 	pins   sync.Mutex
 	pinned []*version // loaded without having traffic, the oldest first
@@ -58,8 +57,8 @@ type plugin struct {
 func newRegistry(ctx context.Context, d Deps, load loader) (*registry, error) {
 	r := &registry{
 		ctx: ctx, store: d.Store, load: load, log: d.Log, now: time.Now,
-		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		seed: maphash.MakeSeed(), smoked: func(*version, *host.Report) {}, pruned: func(string, int) {},
+		compiling: make(chan struct{}, min(runtime.GOMAXPROCS(0), deploys)), opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		asked: func(string, *terms) error { return nil }, smoked: func(*version, *terms, *host.Report) {}, pruned: func(string, int) {},
 	}
 	r.operator.Store(d.Operator)
 	r.known = r.operator.Load
@@ -142,9 +141,12 @@ func (r *registry) plugin(stored store.Plugin, old *plugin) *plugin {
 	return p
 }
 
-// publish makes p the plugin of that name, or removes the plugin if p is nil, and retires the versions that thereby lose
-// their traffic or disappear.
-func (r *registry) publish(name string, p *plugin) {
+// publish makes what next returns the plugin of that name, or removes the plugin if that is nil, and retires the versions that thereby lose
+// their traffic or disappear. next is given the plugin as it is then.
+func (r *registry) publish(name string, next func(now *plugin) *plugin) *plugin {
+	r.swap.Lock()
+	old := r.find(name)
+	p := next(old)
 	keep := func() {
 		for number, v := range p.all() {
 			if p.weight(number) > 0 {
@@ -153,8 +155,6 @@ func (r *registry) publish(name string, p *plugin) {
 		}
 	}
 	keep() // before anyone can choose them
-	r.swap.Lock()
-	old := r.find(name)
 	plugins := maps.Clone(*r.plugins.Load())
 	if p == nil {
 		delete(plugins, name)
@@ -176,6 +176,7 @@ func (r *registry) publish(name string, p *plugin) {
 			v.retire(gone)
 		}
 	}
+	return p
 }
 
 // loaded is told of each version that was loaded. Those without traffic were pinned by a caller; the oldest of them are

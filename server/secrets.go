@@ -146,7 +146,7 @@ func (s *secrets) set(ctx context.Context, kept store.Secret, value string) (cre
 		if errors.Is(err, store.ErrFull) {
 			return false, host.NewError(codeConflict, "There are %d secrets, as many as there may be.", store.MaxSecrets)
 		}
-		return false, err
+		return false, errors.Join(err, s.anew(ctx))
 	}
 	n := len(s.stored)
 	next := slices.DeleteFunc(slices.Clone(s.stored), func(o storedSecret) bool { return o.Name == kept.Name })
@@ -162,7 +162,7 @@ func (s *secrets) remove(ctx context.Context, name, by string) error {
 	switch err := s.store.DeleteSecret(ctx, name, by); {
 	case err == nil:
 	case !errors.Is(err, store.ErrNotFound):
-		return err
+		return errors.Join(err, s.anew(ctx))
 	default:
 		if _, ok := s.operator.Secrets[name]; ok {
 			return host.NewError(codeConflict, "The operator's configuration defines the secret %s: remove it there.", name)
@@ -170,6 +170,19 @@ func (s *secrets) remove(ctx context.Context, name, by string) error {
 		return host.NewError(codeNotFound, "There is no secret %.130q; `sortie secret list` shows those there are.", name)
 	}
 	s.stored = slices.DeleteFunc(slices.Clone(s.stored), func(o storedSecret) bool { return o.Name == name })
+	return s.publish()
+}
+
+// anew takes the store's secrets over after an error that doesn't say that nothing has changed. It's called with the lock held.
+func (s *secrets) anew(ctx context.Context) error {
+	all, err := s.store.Secrets(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	s.stored = nil
+	for _, kept := range all {
+		s.stored = append(s.stored, s.open(kept))
+	}
 	return s.publish()
 }
 

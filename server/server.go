@@ -131,11 +131,11 @@ type Server struct {
 	tokens         *tokens
 	secrets        *secrets
 	crossOrigin    *http.CrossOriginProtection
-	running        gate          // invocations and changes
-	memory         *host.Memory  // for their bodies, and for the guests
-	reports        *reports      // of the last invocations
-	logs           *logs         // their lines
-	deploys        chan struct{} // a place for each deploy that may be carried out at once
+	running        gate         // invocations and changes
+	memory         *host.Memory // for their bodies, and for the guests
+	reports        *reports     // of the last invocations
+	logs           *logs        // their lines
+	changes        changeRates  // of those who change plugins
 	backups        backups
 	metrics        *metrics
 	usage          *usage // of plugins with a quota
@@ -179,7 +179,7 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 		stop()
 		return nil, err
 	}
-	tokens, err := newTokens(ctx, d.AdminToken, d.Store)
+	tokens, err := newTokens(ctx, d.AdminToken, d.Store, d.Log)
 	if err != nil {
 		stop()
 		return nil, err
@@ -198,7 +198,7 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 	s := &Server{
 		runtime: d.Runtime, usage: usage, secrets: secrets, plugins: plugins, store: d.Store, log: d.Log, build: d.Build, tokens: tokens,
 		crossOrigin: http.NewCrossOriginProtection(), memory: budget(d),
-		deploys: make(chan struct{}, deploys), stop: stop,
+		stop:    stop,
 		reports: newReports(reportBytes, reportCount), logs: newLogs(func(name string) bool { return plugins.find(name) != nil }),
 	}
 	plugins.removed = func(name string) {
@@ -214,11 +214,15 @@ func newServer(ctx context.Context, d Deps, load loader) (*Server, error) {
 	})
 	s.background.Go(func() { secrets.watch(ctx) })
 	plugins.pruned = s.metrics.forgetVersion
-	plugins.smoked = func(v *version, report *host.Report) {
-		if report != nil {
-			s.logs.add(v, report.ID, report.Logs)
-			s.reports.add(v, report)
+	plugins.asked = func(name string, t *terms) error { return s.usage.enter(name, t.quota) }
+	plugins.smoked = func(v *version, t *terms, report *host.Report) {
+		if report == nil {
+			return
 		}
+		s.usage.spent(v.plugin, t.quota, report)
+		s.logs.add(v, report.ID, report.Logs)
+		s.reports.add(v, report)
+		s.metrics.count(v, report)
 	}
 	s.echo = s.routes(everySide)
 	return s, nil

@@ -33,7 +33,9 @@ func (s *Server) Reload(op *manifest.Operator) error {
 	if err := s.secrets.reload(op); err != nil {
 		return err
 	}
-	s.settings.Store(next)
+	if old := s.settings.Swap(next).people; old != nil {
+		old.client.CloseIdleConnections()
+	}
 	if s.runtime != nil {
 		s.runtime.SetOperator(op)
 	}

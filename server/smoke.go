@@ -13,18 +13,23 @@ import (
 )
 
 // smoke has a version answer the request that its manifest wants answered before it takes traffic. It's an invocation like any other, with
-// its limits, fetches and report; the report is nil if the manifest wants none.
-func smoke(ctx context.Context, name string, number int, g guest, t *terms) (*host.Report, error) {
-	want := t.manifest.Smoke
+// its limits, fetches, quota and report, but for the time that all of it may take; the report is nil if the manifest wants none.
+func (r *registry) smoke(ctx context.Context, v *version, g guest, t *terms) (*host.Report, error) {
+	want, name, number := t.manifest.Smoke, v.plugin, v.stored.Number
 	if want == nil {
 		return nil, nil
+	}
+	if err := r.asked(name, t); err != nil {
+		return nil, err
 	}
 	path, query, _ := strings.Cut(want.Path, "?")
 	header := make(http.Header, len(want.Headers))
 	for field, value := range want.Headers {
 		header.Set(field, value)
 	}
-	response, report, err := g.Invoke(ctx, &host.Request{
+	inTime, cancel := context.WithTimeout(ctx, smokeTime)
+	defer cancel()
+	response, report, err := g.Invoke(inTime, &host.Request{
 		ID: host.NewID(), Method: want.Method, Path: path, RawQuery: query, Host: smokeHost, Header: header, Body: []byte(want.Body),
 		Arrived: time.Now(),
 	})
@@ -32,6 +37,8 @@ func smoke(ctx context.Context, name string, number int, g guest, t *terms) (*ho
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return report, context.Cause(ctx)
+	case err != nil && inTime.Err() != nil:
+		why = fmt.Sprintf("wasn't answered within %s", smokeTime)
 	case err != nil:
 		why = "failed with " + failure(err).Code + ": " + failure(err).Detail
 	case !want.Passes(response.Status):

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 // tokens knows the credentials that are accepted. Callers read a snapshot without a lock.
 type tokens struct {
 	store store.Store
+	log   *slog.Logger
 	admin *[sha256.Size]byte // of Deps.AdminToken; nil: there is none
 	now   func() time.Time
 
@@ -31,8 +33,8 @@ type tokens struct {
 	byID   atomic.Pointer[map[string]store.Token]
 }
 
-func newTokens(ctx context.Context, admin string, st store.Store) (*tokens, error) {
-	t := &tokens{store: st, now: time.Now}
+func newTokens(ctx context.Context, admin string, st store.Store, log *slog.Logger) (*tokens, error) {
+	t := &tokens{store: st, log: log, now: time.Now}
 	if admin != "" {
 		sum := sha256.Sum256([]byte(admin))
 		t.admin = &sum
@@ -107,11 +109,21 @@ func (t *tokens) known(value string) (token *store.Token, admin bool) {
 func (t *tokens) without(p *people, values []string) []string {
 	var others []string
 	for _, v := range values {
-		if token, admin := t.known(v); token == nil && !admin && !p.claims(bearer(v)) {
+		if token, admin := t.known(v); token == nil && !admin && !p.claims(bearer(v)) && !t.mentioned(v) {
 			others = append(others, v)
 		}
 	}
 	return others
+}
+
+// mentioned reports whether a value holds a token of ours in a form that isn't accepted, after a tab for instance.
+func (t *tokens) mentioned(value string) bool {
+	_, rest, ok := strings.Cut(value, tokenPrefix)
+	if !ok || len(rest) <= tokenIDSize {
+		return false
+	}
+	_, known := (*t.byID.Load())[rest[:tokenIDSize]]
+	return known && rest[tokenIDSize] == '_'
 }
 
 // create makes a token. The text that is returned is kept nowhere.
@@ -129,9 +141,20 @@ func (t *tokens) create(ctx context.Context, token store.Token) (store.Token, st
 		if errors.Is(err, store.ErrFull) {
 			return store.Token{}, "", host.NewError(codeConflict, "There are %d tokens, as many as there may be. Those that are over go after 90 days.", store.MaxTokens)
 		}
-		return store.Token{}, "", err
+		if _, kept := t.anew(ctx)[token.ID]; !kept {
+			return store.Token{}, "", err
+		} // it's there, whatever failed after that
 	}
-	return token, text, t.reload(context.WithoutCancel(ctx))
+	t.anew(ctx)
+	return token, text, nil
+}
+
+// anew takes the store's tokens over. What can't be read stays as it was, and is logged.
+func (t *tokens) anew(ctx context.Context) map[string]store.Token {
+	if err := t.reload(context.WithoutCancel(ctx)); err != nil {
+		t.log.Error("tokens not read again", "err", err)
+	}
+	return *t.byID.Load()
 }
 
 // revoke ends a token. The last way to manage the server stays.
@@ -156,10 +179,8 @@ func (t *tokens) revoke(ctx context.Context, id, by string) (store.Token, error)
 		}
 	}
 	token, err := t.store.RevokeToken(ctx, id, by)
-	if err != nil {
-		return store.Token{}, err
-	}
-	return token, t.reload(context.WithoutCancel(ctx))
+	t.anew(ctx) // also on error: it may have been revoked
+	return token, err
 }
 
 // createToken answers POST /v1/tokens.

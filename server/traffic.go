@@ -19,7 +19,7 @@ func (s *Server) setTraffic(c echo.Context) error {
 	return s.move(c, func(change store.Change) movement {
 		r := store.TrafficRequest{Change: change, Table: table}
 		return movement{
-			change: change, table: func(store.Plugin) []store.Weight { return table },
+			change: change, plan: r.Apply,
 			apply: func(ctx context.Context, st store.Store) (store.Plugin, error) { return st.SetTraffic(ctx, r) },
 		}
 	})
@@ -39,13 +39,7 @@ func (s *Server) rollback(c echo.Context) error {
 	return s.move(c, func(change store.Change) movement {
 		r := store.RollbackRequest{Change: change, Version: wanted.Version}
 		return movement{
-			change: change,
-			table: func(p store.Plugin) []store.Weight {
-				if r.Version != 0 {
-					return []store.Weight{{Version: r.Version, Weight: 100}}
-				}
-				return p.Previous
-			},
+			change: change, plan: r.Apply,
 			apply: func(ctx context.Context, st store.Store) (store.Plugin, error) { return st.Rollback(ctx, r) },
 		}
 	})
@@ -53,7 +47,7 @@ func (s *Server) rollback(c echo.Context) error {
 
 // move carries out a movement that a request asks for, and answers with the plugin as it then is.
 func (s *Server) move(c echo.Context, wanted func(store.Change) movement) error {
-	change, err := changeOf(c)
+	change, err := s.changeOf(c)
 	if err != nil {
 		return err
 	}

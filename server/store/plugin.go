@@ -93,8 +93,14 @@ func (p *Plugin) Check() error {
 	return nil
 }
 
+// MaxTraffic is how many versions of a plugin can have traffic at once: each of them is kept loaded.
+const MaxTraffic = 20
+
 // table checks a traffic table for the plugin, and returns it ascending, without what has no weight.
 func (p *Plugin) table(weights []Weight) ([]Weight, error) {
+	if len(weights) > MaxTraffic {
+		return nil, fmt.Errorf("%w: %d entries; %d versions can have traffic at once", ErrTraffic, len(weights), MaxTraffic)
+	}
 	seen, sum := map[int]bool{}, 0
 	var table []Weight
 	for _, w := range weights {

@@ -14,7 +14,7 @@ import (
 
 // reloading has the operator's configuration read again while the server runs: when its file changes, and on SIGHUP.
 type reloading struct {
-	file string                              // "": there is none
+	file string                             // "": there is none
 	read func() (*manifest.Operator, error) // all of it: flags, environment and file
 }
 

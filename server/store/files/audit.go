@@ -32,6 +32,7 @@ type audit struct {
 	dir      string
 	segment  int64 // auditSegment
 	segments int   // auditSegments
+	readers  chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	firsts  []int64    // the numbers that the files are named by, ascending
@@ -43,6 +44,16 @@ type audit struct {
 
 func (a *audit) path(first int64) string {
 	return filepath.Join(a.dir, fmt.Sprintf("%020d", first)+auditSuffix)
+}
+
+// written is the path of the file that is written to; "" if there is none yet.
+func (a *audit) written() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.firsts) == 0 {
+		return ""
+	}
+	return a.path(a.firsts[len(a.firsts)-1])
 }
 
 // open reads the end of the log.
@@ -153,7 +164,9 @@ func (a *audit) write() error {
 	}
 	var lines bytes.Buffer
 	for _, e := range a.pending {
-		if err := json.NewEncoder(&lines).Encode(e); err != nil {
+		encoder := json.NewEncoder(&lines)
+		encoder.SetEscapeHTML(false) // a note of angle brackets would take six times its size
+		if err := encoder.Encode(e); err != nil {
 			return err
 		}
 	}
@@ -211,8 +224,17 @@ func (s *Store) Audit(ctx context.Context, q store.AuditQuery) ([]store.Event, e
 	return s.log.query(ctx, q)
 }
 
-// query reads whole files, each of them small, without holding up those who write.
+// auditReaders is how many queries run at once: each may read all of the log.
+const auditReaders = 2
+
+// query reads whole files, each of them small, without holding up those who write. Only lines that can be what is wanted are decoded.
 func (a *audit) query(ctx context.Context, q store.AuditQuery) ([]store.Event, error) {
+	select {
+	case a.readers <- struct{}{}:
+		defer func() { <-a.readers }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	a.mu.Lock()
 	firsts := slices.Clone(a.firsts)
 	a.mu.Unlock()
@@ -227,25 +249,53 @@ func (a *audit) query(ctx context.Context, q store.AuditQuery) ([]store.Event, e
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		events, _, err := a.read(first)
+		events, err := a.search(first, q, q.Limit-len(found))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // it was the oldest, and has just gone
 		}
 		if err != nil {
 			return nil, err
 		}
-		events = slices.DeleteFunc(events, func(e store.Event) bool { return e.Seq <= q.After || q.Plugin != "" && e.Plugin != q.Plugin })
-		if q.After > 0 {
-			found = append(found, events...)
-		} else {
-			found = append(events, found...)
-		}
+		found = append(found, events...)
 		if len(found) >= q.Limit {
 			break
 		}
 	}
-	if q.After > 0 {
-		return found[:min(len(found), q.Limit)], nil
+	if q.After == 0 {
+		slices.Reverse(found)
 	}
-	return found[max(0, len(found)-q.Limit):], nil
+	return found, nil
+}
+
+// search returns what a query wants of one file, at most so many: the first ones after q.After or, where that is 0, the last ones, backwards.
+func (a *audit) search(first int64, q store.AuditQuery, most int) (found []store.Event, err error) {
+	data, err := os.ReadFile(a.path(first))
+	if err != nil {
+		return nil, fmt.Errorf("read the audit log: %w", err)
+	}
+	end := bytes.LastIndexByte(data, '\n') + 1 // a line without an end isn't one yet
+	lines := bytes.Split(data[:max(end-1, 0)], []byte("\n"))
+	if q.After == 0 {
+		slices.Reverse(lines)
+	}
+	wanted := fmt.Appendf(nil, `"plugin":%q`, q.Plugin)
+	for i, line := range lines {
+		if len(found) == most {
+			break
+		}
+		if len(line) == 0 || q.Plugin != "" && !bytes.Contains(line, wanted) {
+			continue
+		}
+		var e store.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			if i == 0 && q.After == 0 || i == len(lines)-1 && q.After > 0 {
+				continue // being written
+			}
+			return nil, fmt.Errorf("%s: %w: %w", a.path(first), store.ErrCorrupt, err)
+		}
+		if e.Seq > q.After && (q.Plugin == "" || e.Plugin == q.Plugin) {
+			found = append(found, e)
+		}
+	}
+	return found, nil
 }

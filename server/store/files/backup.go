@@ -87,7 +87,7 @@ func (s *Store) freeze(ctx context.Context) (dir string, names []string, err err
 				return err // not ours
 			}
 			names = append(names, name)
-			return freezeFile(path, filepath.Join(dir, name), top == auditDir)
+			return freezeFile(path, filepath.Join(dir, name), path == s.log.written())
 		})
 		if err != nil {
 			return dir, nil, err
@@ -181,6 +181,9 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	if err := verify(ctx, fresh); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	if err := syncFolders(fresh); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
 	_ = os.Remove(dir) // an empty one
 	if err := os.Rename(fresh, dir); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -195,6 +198,11 @@ func extract(ctx context.Context, dir string, r io.Reader) error {
 		head, err := archive.Next()
 		if err != nil {
 			return fmt.Errorf("this isn't a backup, or not all of it: %w", err)
+		}
+		for key := range head.PAXRecords {
+			if strings.HasPrefix(key, "GNU.sparse.") { // whose few bytes would be written as many
+				return fmt.Errorf("this isn't a backup: %.80q is a sparse file", head.Name)
+			}
 		}
 		switch {
 		case head.Name == backupEnd:
@@ -237,6 +245,16 @@ func writeNew(path string, r io.Reader) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// syncFolders makes the names in a folder and below it durable.
+func syncFolders(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = syncDir(path)
+		}
+		return err
+	})
 }
 
 // verify opens what was extracted, and reads every module that a version names.

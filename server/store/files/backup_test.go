@@ -129,6 +129,26 @@ func archive(t testing.TB, files ...string) []byte {
 	return b.Bytes()
 }
 
+// sparse is an archive of a file that is nothing but a hole of 300 MiB.
+func sparse(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	block := make([]byte, 512)
+	copy(block, "1\n314572800\n0\n")
+	head := &tar.Header{Name: "x", Mode: 0o600, Size: 512, Format: tar.FormatPAX, PAXRecords: map[string]string{
+		"GNU_sparse.major": "1", "GNU_sparse.minor": "0", "GNU_sparse.name": "tokens.json", "GNU_sparse.realsize": "314572800",
+	}}
+	if err := w.WriteHeader(head); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Write(block)
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.ReplaceAll(b.Bytes(), []byte("GNU_sparse"), []byte("GNU.sparse")) // which the writer doesn't take
+}
+
 // TestRestoreRefuses gives a restore what isn't a backup: nothing is written, not beside the folder and not in it.
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
@@ -143,13 +163,17 @@ func TestRestoreRefuses(t *testing.T) {
 		"nothing": nil, "text": []byte(strings.Repeat("x", 2000)), "cut": good[:len(good)/2], "without its end": good[:len(good)-2048],
 		"out of the folder": archive(t, "plugins/../../a.json", "{}"), "an absolute path": archive(t, "/plugins/a.json", "{}"),
 		"a link": archive(t, "plugins/a.json->", "/etc/passwd"), "the lock": archive(t, "lock", "1"), "another file": archive(t, "README", "x"),
-		"without its module": archive(t, "plugins/a.json", string(record)), "the same twice": archive(t, "tokens.json", "{}", "tokens.json", "{}"),
+		"a few bytes that would be many": sparse(t), "without its module": archive(t, "plugins/a.json", string(record)), "the same twice": archive(t, "tokens.json", "{}", "tokens.json", "{}"),
 		"another module": archive(t, "plugins/a.json", string(record), "blobs/sha256/"+store.Digest([]byte("1"))[7:9]+"/"+store.Digest([]byte("1"))[7:], "2"),
 	} {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "store")
-		if err := Restore(t.Context(), dir, bytes.NewReader(data)); err == nil {
+		err := Restore(t.Context(), dir, bytes.NewReader(data))
+		if err == nil {
 			t.Errorf("%s was restored", name)
+		}
+		if strings.HasPrefix(name, "a few bytes") && !strings.Contains(err.Error(), "sparse") {
+			t.Errorf("%s: %v", name, err)
 		}
 		if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
 			t.Errorf("%s left %v, %v", name, left, err)

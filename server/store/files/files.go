@@ -69,7 +69,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, lock: lock, log: audit{dir: filepath.Join(dir, auditDir), segment: auditSegment, segments: auditSegments}}
+	s := &Store{dir: dir, lock: lock, log: audit{dir: filepath.Join(dir, auditDir), segment: auditSegment, segments: auditSegments, readers: make(chan struct{}, auditReaders)}}
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, s.log.close(), release(lock))
 	}

