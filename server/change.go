@@ -31,6 +31,9 @@ func (r *registry) deploy(ctx context.Context, req store.PutRequest) (store.PutR
 	if err != nil {
 		return store.PutResult{}, nil, err
 	}
+	if most := op.Retention.Plugins; old == nil && most > 0 && len(*r.plugins.Load()) >= most {
+		return store.PutResult{}, nil, host.NewError(codeConflict, "There are %d plugins, as many as there may be (retention.plugins): remove one first.", most)
+	}
 	plan, _, err := req.Apply(old, store.Digest(req.Wasm), time.Now())
 	if err != nil {
 		return store.PutResult{}, nil, err

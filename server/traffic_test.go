@@ -182,6 +182,23 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
+// TestAsManyPlugins bounds the plugins, and not what there is of them.
+func TestAsManyPlugins(t *testing.T) {
+	t.Parallel()
+	s := start(t, says("hello"), options{operator: "retention: {plugins: 2}"})
+	s.deployed("a", "", "one", "")
+	s.deployed("b", "", "one", "")
+	c := func() answer {
+		return s.send(http.MethodPut, "/v1/plugins/c", strings.NewReader("one"), "Content-Type", "application/wasm")
+	}
+	wantProblem(t, c(), 409, "conflict")
+	s.deployed("a", "", "two", "")
+	s.send(http.MethodDelete, "/v1/plugins/b", nil)
+	if a := c(); a.StatusCode != 201 {
+		t.Errorf("in the place of one that was removed: %d %s", a.StatusCode, a.body)
+	}
+}
+
 // TestRetention keeps what traffic goes to, and no more than the operator says.
 func TestRetention(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ type Operator struct {
 	TrustedProxies []string `yaml:"trusted_proxies" json:"trusted_proxies"`
 	// The folder for what the server keeps; empty: the user's data directory.
 	Data string `yaml:"data" json:"data"`
-	// How many versions of a plugin are kept, and for how long. Those that traffic goes to always are.
+	// How many plugins there can be; how many versions of one are kept, and for how long. Those that traffic goes to always are.
 	Retention Retention `yaml:"retention" json:"retention"`
 	// Defaults for what a manifest leaves out, same keys as the manifest.
 	Defaults Manifest `yaml:"defaults" json:"defaults"`
@@ -167,7 +167,7 @@ func DefaultOperator() *Operator {
 		DNS: DNS{TTL: 10e9, Entries: 4096},
 		Log: Log{Level: "info", Format: "json"},
 
-		Retention: Retention{Versions: defaultVersions},
+		Retention: Retention{Plugins: defaultPlugins, Versions: defaultVersions},
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"strings"
 )
 
-// Retention says which versions of a plugin are kept beside those that traffic
-// goes to.
+// Retention says how many plugins there can be, and which versions of one are
+// kept beside those that traffic goes to.
 type Retention struct {
+	// How many plugins there can be.
+	Plugins int `yaml:"plugins" json:"plugins"`
 	// How many versions of a plugin are kept; those that traffic goes to always are.
 	Versions int `yaml:"versions" json:"versions"`
 	// How long a version is kept that no traffic goes to; 0s: for good.
@@ -38,12 +40,15 @@ type Signatures struct {
 const (
 	defaultVersions = 100
 	maxVersions     = 10000
+	defaultPlugins  = 10000
+	maxPlugins      = 1000000
 	publicKeyBytes  = 2 + 8 + 32
 	publicKeyKind   = "Ed"
 )
 
 // serving checks what the operator says of the server itself.
 func (c *checker) serving(o *Operator) {
+	c.within("retention.plugins", o.Retention.Plugins, 1, maxPlugins)
 	c.within("retention.versions", o.Retention.Versions, 1, maxVersions)
 	if o.Retention.Age > maxDuration {
 		c.bad("retention.age", "%s; it is 0s (for good) to %s", o.Retention.Age, maxDuration)

@@ -13,7 +13,7 @@ const publicKey = "RWQBAgMEBQYHCAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g"
 func TestServing(t *testing.T) {
 	t.Parallel()
 	o, err := ParseOperator([]byte(`
-retention: {versions: 3, age: 720h}
+retention: {plugins: 9, versions: 3, age: 720h}
 tls: {cert: /etc/cert.pem, key: /etc/key.pem}
 trusted_proxies: [10.1.2.3/8, 127.0.0.1, "::1", "::ffff:192.168.1.1", 10.0.0.0/8]
 signatures: {required: true, keys: ["` + publicKey + `", " ` + publicKey + ` "]}
@@ -22,24 +22,25 @@ signatures: {required: true, keys: ["` + publicKey + `", " ` + publicKey + ` "]}
 		t.Fatal(err)
 	}
 	want := DefaultOperator()
-	want.Retention = Retention{Versions: 3, Age: Duration(720 * 3600e9)}
+	want.Retention = Retention{Plugins: 9, Versions: 3, Age: Duration(720 * 3600e9)}
 	want.TLS = TLS{Cert: "/etc/cert.pem", Key: "/etc/key.pem"}
 	want.TrustedProxies = []string{"10.0.0.0/8", "127.0.0.1/32", "::1/128", "192.168.1.1/32"}
 	want.Signatures = Signatures{Required: true, Keys: []string{publicKey}}
 	if diff := cmp.Diff(want, o, sameOperator); diff != "" {
 		t.Error(diff)
 	}
-	if o := DefaultOperator(); o.Retention != (Retention{Versions: 100}) || o.TLS != (TLS{}) || o.TrustedProxies != nil || o.Signatures.Required {
+	if o := DefaultOperator(); o.Retention != (Retention{Plugins: 10000, Versions: 100}) || o.TLS != (TLS{}) || o.TrustedProxies != nil || o.Signatures.Required {
 		t.Errorf("%+v", o)
 	}
 }
 
 // servingErrors are configurations and the errors they get, word for word.
 var servingErrors = []struct{ in, want string }{
+	{"retention: {plugins: 0}", "sortie.yaml:1:22: retention.plugins: 0; it is 1 to 1000000"},
 	{"retention: {versions: 0}", "sortie.yaml:1:23: retention.versions: 0; it is 1 to 10000"},
 	{"retention: {versions: 10001}", "sortie.yaml:1:23: retention.versions: 10001; it is 1 to 10000"},
 	{"retention: {age: 9000h}", "sortie.yaml:1:18: retention.age: 9000h; it is 0s (for good) to 8760h"},
-	{"retention: {keep: 1}", "sortie.yaml:1:13: retention.keep: unknown key; the keys here are versions, age"},
+	{"retention: {keep: 1}", "sortie.yaml:1:13: retention.keep: unknown key; the keys here are plugins, versions, age"},
 	{"tls: {cert: a.pem}", "sortie.yaml:1:6: tls: TLS needs both `cert` and `key`"},
 	{"tls: {key: a.pem}", "sortie.yaml:1:6: tls: TLS needs both `cert` and `key`"},
 	{"tls: {cert: \"a\\0\", key: b}", "sortie.yaml:1:13: tls.cert: has a NUL character"},
@@ -87,7 +88,7 @@ func TestServingFromEnv(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := DefaultOperator()
-	want.Retention = Retention{Versions: 5, Age: Duration(24 * 3600e9)}
+	want.Retention = Retention{Plugins: 10000, Versions: 5, Age: Duration(24 * 3600e9)}
 	want.TLS = TLS{Cert: "c", Key: "k"}
 	want.TrustedProxies = []string{"10.0.0.0/8", "127.0.0.1/32"}
 	want.Signatures = Signatures{Required: true, Keys: []string{publicKey}}

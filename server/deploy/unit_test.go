@@ -30,7 +30,7 @@ var hardened = map[string]string{
 
 // others are the keys that the unit has besides. An unknown one is a mistake that systemd only warns of.
 var others = []string{
-	"Description", "Documentation", "Wants", "After", "WantedBy", "Type", "ExecStart", "Restart", "RestartSec", "TimeoutStopSec",
+	"ExecReload", "Description", "Documentation", "Wants", "After", "WantedBy", "Type", "ExecStart", "Restart", "RestartSec", "TimeoutStopSec",
 	"StateDirectoryMode", "LimitNOFILE", "TasksMax", "MemoryMax", "KeyringMode", "RemoveIPC", "DevicePolicy", "ProcSubset", "IPAddressDeny",
 }
 

@@ -84,9 +84,10 @@ func (a *app) serveConfig(o serveOptions) (*manifest.Operator, error) {
 	return operator, nil
 }
 
-// forOne is the configuration for a server that one person tries things with on this machine: plain HTTP, at one address.
+// forOne is the configuration for a server that one person tries things with on this machine: plain HTTP, at one address, and what they
+// built themselves needs nobody's signature.
 func forOne(operator *manifest.Operator) {
-	operator.TLS, operator.AdminAddr = manifest.TLS{}, ""
+	operator.TLS, operator.AdminAddr, operator.Signatures = manifest.TLS{}, "", manifest.Signatures{}
 }
 
 // running is a started server, for what goes on beside it.
