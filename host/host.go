@@ -107,6 +107,9 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 		return nil, errors.Join(fmt.Errorf("host: %w", err), r.Close(ctx))
 	}
 	r.janitor.Go(func() { r.trim(ctx) })
+	if cfg.CacheDir != "" {
+		r.janitor.Go(func() { r.sweep(ctx, cfg.CacheDir) })
+	}
 	return r, nil
 }
 

@@ -167,6 +167,9 @@ func (s *secrets) remove(ctx context.Context, name, by string) error {
 		if _, ok := s.operator.Secrets[name]; ok {
 			return host.NewError(codeConflict, "The operator's configuration defines the secret %s: remove it there.", name)
 		}
+		if !manifest.ValidSecretName(name) { // it may be the value
+			return host.NewError(codeNotFound, "That is no secret's name; `sortie secret list` shows those there are.")
+		}
 		return host.NewError(codeNotFound, "There is no secret %.130q; `sortie secret list` shows those there are.", name)
 	}
 	s.stored = slices.DeleteFunc(slices.Clone(s.stored), func(o storedSecret) bool { return o.Name == name })

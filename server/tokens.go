@@ -163,6 +163,9 @@ func (t *tokens) revoke(ctx context.Context, id, by string) (store.Token, error)
 	defer t.change.Unlock()
 	all := *t.byID.Load()
 	token, ok := all[id]
+	if !ok && len(id) > tokenIDSize { // maybe the token itself
+		return store.Token{}, host.NewError(codeNotFound, "That is no token's id, which has %d characters; `sortie token list` shows those there are.", tokenIDSize)
+	}
 	if !ok {
 		return store.Token{}, host.NewError(codeNotFound, "There is no token %.80q; `sortie token list` shows those there are.", id)
 	}

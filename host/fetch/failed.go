@@ -80,7 +80,8 @@ func (x *exchange) detail(err error) string {
 	if err == io.EOF {
 		return "it was closed"
 	}
-	return x.client.foreign(strings.TrimPrefix(err.Error(), "net/http: "))
+	// What an upstream echoes has to go before the text is cut.
+	return x.client.foreign(without(strings.TrimPrefix(err.Error(), "net/http: "), x.client.credentials(x.hop.header)))
 }
 
 // broken tells a connection that ended from a message that makes no sense.

@@ -2,6 +2,8 @@ package fetch
 
 import (
 	"encoding/json"
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,10 +251,15 @@ func (e *entry) snapshot(s *Session) Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.record
+	var own []string
 	if e.last != nil {
 		for t := &e.first; t != nil; t = t.next {
 			r.Exchanges = append(r.Exchanges, t.snapshot(s.client, s.started))
+			own = append(own, s.client.credentials(t.fields())...)
 		}
+	}
+	if len(own) > 0 {
+		r.hide(own)
 	}
 	r.State, r.Status, r.Attempts = State(e.state.Load()), int(e.status.Load()), int(e.attempts.Load())
 	if r.State < Fulfilled || e.streaming {
@@ -260,6 +267,59 @@ func (e *entry) snapshot(s *Session) Record {
 	}
 	r.States = e.states(r.State, r.Start)
 	return r
+}
+
+// minCredential is the length from which on a text is taken for a credential wherever it stands.
+const minCredential = 8
+
+// credentials are the parts of what a request's fields carry that records hide, in all their spellings.
+func (c *Client) credentials(header http.Header) (all []string) {
+	var parts []string
+	for name, values := range header {
+		if !c.hides(name) {
+			continue
+		}
+		for _, v := range values {
+			for _, part := range strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ';' }) {
+				_, value, _ := strings.Cut(part, "=") // a cookie's
+				parts = append(parts, part, value)
+			}
+		}
+	}
+	for _, p := range parts {
+		if len(p) >= minCredential {
+			all = append(all, spellings(p)...)
+		}
+	}
+	return all
+}
+
+// fields are those that were sent, if they were kept. They aren't changed any more.
+func (t *trace) fields() http.Header {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.request
+}
+
+// without is a text without the credentials.
+func without(text string, credentials []string) string {
+	for _, v := range credentials {
+		text = strings.ReplaceAll(text, v, redactedText)
+	}
+	return text
+}
+
+// hide takes out what an upstream has sent back of the request's credentials. The strings of a record are shared, its lists of fields aren't.
+func (r *Record) hide(own []string) {
+	clean := func(text *string) { *text = without(*text, own) }
+	clean(&r.URL)
+	clean(&r.Message)
+	for i := range r.Exchanges {
+		clean(&r.Exchanges[i].URL)
+		for j := range r.Exchanges[i].ResponseHeader {
+			clean(&r.Exchanges[i].ResponseHeader[j].Value)
+		}
+	}
 }
 
 // states are the ones that the fetch has come through, given the one it is in and when it was called. The caller holds mu.

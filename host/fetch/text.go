@@ -2,6 +2,9 @@ package fetch
 
 import (
 	"cmp"
+	"encoding/json"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -46,6 +49,9 @@ func redactor(secrets []string) *strings.Replacer {
 	if len(values) == 0 {
 		return nil
 	}
+	for _, v := range values {
+		values = append(values, spellings(v)...)
+	}
 	// The longest first: a replacer takes the first that matches.
 	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	var pairs []string
@@ -54,6 +60,20 @@ func redactor(secrets []string) *strings.Replacer {
 	}
 	return strings.NewReplacer(pairs...)
 }
+
+// spellings are the ways in which a text stands in URLs and in JSON, itself among them.
+func spellings(text string) (all []string) {
+	for _, s := range []string{text, url.QueryEscape(text), url.PathEscape(text), (&url.URL{Path: text}).EscapedPath()} {
+		for _, s := range []string{s, escapes.ReplaceAllStringFunc(s, strings.ToLower)} {
+			quoted, _ := json.Marshal(s) // a string can't fail
+			all = append(all, s, string(quoted[1:len(quoted)-1]), strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)
 
 // Redact replaces the client's secrets in a text that others will see. An upstream may send one back, and what the guest makes of that is its
 // own: a line of its log, say.

@@ -189,10 +189,10 @@ func (d *decoder) spend(n *node, key string, depth int) bool {
 }
 
 func (d *decoder) wrongKind(n *node, key, want string) {
-	switch n.kind {
-	case kindNull:
+	switch {
+	case n.kind == kindNull:
 		d.fail(key, n.place, "no value; it needs %s", want)
-	case kindList, kindMapping:
+	case n.kind == kindList, n.kind == kindMapping, strings.HasPrefix(key, "secrets"): // there it may be one
 		d.fail(key, n.place, "%s, where %s is needed", n.kind.describe(), want)
 	default:
 		d.fail(key, n.place, "%s is %s, where %s is needed", quote(n.text), n.kind.describe(), want)

@@ -206,7 +206,7 @@ var manifestErrors = []struct{ in, want string }{
 	{"secrets: [{name: K}]", "plugin.yaml:1:11: secrets[0].header: no header; a secret needs the one that carries it, such as Authorization"},
 	{"secrets: [{header: X}]", "plugin.yaml:1:11: secrets[0].name: no name; a secret needs the name it has in the operator's configuration, such as API_KEY"},
 	{"secrets: [{name: K, header: Host}]", `plugin.yaml:1:29: secrets[0].header: "Host" is set by the host alone`},
-	{"secrets: [{name: K, header: X, format: secret}]", `plugin.yaml:1:40: secrets[0].format: "secret" does not say where the secret goes; write {secret} there`},
+	{"secrets: [{name: K, header: X, format: secret}]", `plugin.yaml:1:40: secrets[0].format: it does not say where the secret goes; write {secret} there`},
 	{"secrets: [{name: K, header: X, format: \"{secret}\\r\\nA: b\"}]", "plugin.yaml:1:40: secrets[0].format: can't be a header's value"},
 	{"secrets: [{name: K, header: X, allow: []}]", "plugin.yaml:1:39: secrets[0].allow: an empty list matches nothing; without `allow`, the operator's is used"},
 	{"secrets: [{name: K, header: X, allow: [\"a.test\"]}]", `plugin.yaml:1:40: secrets[0].allow[0]: "a.test": no scheme; a rule is scheme://host[:port], such as https://api.example.com`},

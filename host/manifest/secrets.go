@@ -33,7 +33,7 @@ func (c *checker) secret(s *Secret, key string) {
 	}
 	switch {
 	case !strings.Contains(s.Format, secretMark):
-		c.bad(key+".format", "%s does not say where the secret goes; write %s there", quote(s.Format), secretMark)
+		c.bad(key+".format", "it does not say where the secret goes; write %s there", secretMark) // it may be the value
 	case len(s.Format) > maxHeaderBytes || !httpguts.ValidHeaderFieldValue(s.Format):
 		c.bad(key+".format", "can't be a header's value")
 	}
@@ -184,7 +184,7 @@ func CheckSecret(name string, allow, plugins []string) (OperatorSecret, error) {
 	s := OperatorSecret{Allow: slices.Clone(allow), Plugins: slices.Clone(plugins)}
 	c := &checker{decoder: newDecoder("", &s)}
 	if !ValidSecretName(name) {
-		c.bad("name", "%s is not a secret's name; write API_KEY, for example", quote(name))
+		c.bad("name", "that is not a secret's name; write API_KEY, for example") // it may be the value
 	}
 	if len(plugins) > maxSecretAllow {
 		c.bad("plugins", "%d entries; %d is the most", len(plugins), maxSecretAllow)

@@ -107,7 +107,7 @@ func TestCheckSecret(t *testing.T) {
 		allow, plugins []string
 		want           string
 	}{
-		{"1", []string{"https://a.example"}, []string{"*"}, `name: "1" is not a secret's name; write API_KEY, for example`},
+		{"1", []string{"https://a.example"}, []string{"*"}, `name: that is not a secret's name; write API_KEY, for example`},
 		{"A", nil, []string{"*"}, "allow: missing; a secret needs `allow`, where it may be sent"},
 		{"A", []string{"https://a.example"}, nil, "plugins: missing; a secret needs `plugins`, who may use it"},
 		{"A", []string{"https://a.example", "x"}, []string{"*"}, "allow[1]: "},

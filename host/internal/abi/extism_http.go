@@ -51,7 +51,8 @@ func httpRequest(c *guest.Call, blocks Blocks, stack []uint64) {
 	var got fetch.Result
 	c.Blocking(func() { got = c.Session.Do(c.Context(), r) })
 	if got.Err != nil {
-		c.Log.Add(slog.LevelWarn, fmt.Sprintf("http_request %s: %s: %s", q.URL, got.Err.Code, got.Err.Message))
+		// The URL that was asked for may have a password in it; one that could be parsed has none.
+		c.Log.Add(slog.LevelWarn, fmt.Sprintf("%s: %s: %s", strings.TrimSpace("http_request "+got.Err.URL), got.Err.Code, got.Err.Message))
 		return
 	}
 	offset, ok := blocks.Write(got.Response.Body)
