@@ -81,7 +81,8 @@ func (x *exchange) detail(err error) string {
 		return "it was closed"
 	}
 	// What an upstream echoes has to go before the text is cut.
-	return x.client.foreign(without(strings.TrimPrefix(err.Error(), "net/http: "), x.client.credentials(x.hop.header)))
+	text := x.client.Redact(strings.TrimPrefix(err.Error(), "net/http: "))
+	return x.client.foreign(without(text, x.client.credentials(x.hop.header, map[string][]string{})))
 }
 
 // broken tells a connection that ended from a message that makes no sense.

@@ -167,8 +167,11 @@ func (f *flight) run() Result {
 		if r.verdict != redirect {
 			return f.answer(h, r)
 		}
+		sent := h.header
 		if h, fail = f.next(h, r); fail != nil {
-			return f.reject(h, fail)
+			said := *fail // it quotes the Location, in which the upstream may have sent them back
+			said.Message = without(f.client.Redact(said.Message), f.client.credentials(sent, map[string][]string{}))
+			return f.reject(h, &said)
 		}
 	}
 }

@@ -247,7 +247,7 @@ func (e *entry) settle(res Result, hops int) {
 }
 
 // snapshot copies the record as it is now.
-func (e *entry) snapshot(s *Session) Record {
+func (e *entry) snapshot(s *Session, known map[string][]string) Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.record
@@ -255,7 +255,7 @@ func (e *entry) snapshot(s *Session) Record {
 	if e.last != nil {
 		for t := &e.first; t != nil; t = t.next {
 			r.Exchanges = append(r.Exchanges, t.snapshot(s.client, s.started))
-			own = append(own, s.client.credentials(t.fields())...)
+			own = append(own, s.client.credentials(t.fields(), known)...)
 		}
 	}
 	if len(own) > 0 {
@@ -272,8 +272,9 @@ func (e *entry) snapshot(s *Session) Record {
 // minCredential is the length from which on a text is taken for a credential wherever it stands.
 const minCredential = 8
 
-// credentials are the parts of what a request's fields carry that records hide, in all their spellings.
-func (c *Client) credentials(header http.Header) (all []string) {
+// credentials are the parts of what a request's fields carry that records hide, in all their spellings. known has those that were worked
+// out before: fetches of one plugin mostly carry the same.
+func (c *Client) credentials(header http.Header, known map[string][]string) (all []string) {
 	var parts []string
 	for name, values := range header {
 		if !c.hides(name) {
@@ -287,9 +288,15 @@ func (c *Client) credentials(header http.Header) (all []string) {
 		}
 	}
 	for _, p := range parts {
-		if len(p) >= minCredential {
-			all = append(all, spellings(p)...)
+		if len(p) < minCredential {
+			continue
 		}
+		spelled, ok := known[p]
+		if !ok {
+			spelled = spellings(p)
+			known[p] = spelled
+		}
+		all = append(all, spelled...)
 	}
 	return all
 }

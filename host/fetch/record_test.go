@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,8 @@ func TestRecordsHideCredentials(t *testing.T) {
 		if r.URL.Path == "/" {
 			w.Header().Set("Set-Cookie", "sid=COOKIE")
 			w.Header().Set("X-Echo", r.Header.Get("X-Key")+" "+r.Header.Get("Accept"))
-			w.Header().Set("Location", "/next?key="+r.Header.Get("X-Key"))
+			w.Header().Set("X-Own", r.Header.Get("Authorization")+" "+r.Header.Get("Cookie"))
+			w.Header().Set("Location", "/next?key="+r.Header.Get("X-Key")+"&own="+url.QueryEscape(r.Header.Get("Api-Key")))
 			w.WriteHeader(302)
 		}
 	})
@@ -129,19 +131,21 @@ func TestRecordsHideCredentials(t *testing.T) {
 	}
 	p.Secrets = []fetch.Secret{{Name: "KEY", Header: "X-Key", Value: "SECRET", Allow: []manifest.Pattern{pattern}}}
 	b := open(t, fetch.Config{}, p)
-	wantOK(t, b.do(&fetch.Request{URL: up.URL, Header: []fetch.Field{{Name: "Authorization", Value: "Bearer TOKEN"}, {Name: "Cookie", Value: "own=MINE"}}}))
+	wantOK(t, b.do(&fetch.Request{URL: up.URL, Header: []fetch.Field{
+		{Name: "Authorization", Value: "Bearer TOKEN-of-some-length"}, {Name: "Cookie", Value: "own=MINE-of-some-length"}, {Name: "Api-Key", Value: "GUESTS+own/key=="},
+	}}))
 	records := b.session.Records()
 	text, err := json.Marshal(records)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown := string(text) + fmt.Sprintf("%+v", records)
-	for _, hidden := range []string{"SECRET", "TOKEN", "MINE", "COOKIE"} {
+	for _, hidden := range []string{"SECRET", "TOKEN", "MINE", "COOKIE", "GUESTS"} {
 		if strings.Contains(shown, hidden) {
 			t.Errorf("%s is in the records", hidden)
 		}
 	}
-	for _, kept := range []string{"{Name:x-echo Value:[secret] */*}", "{Name:authorization Value:[redacted]}", "{Name:x-key Value:[redacted]}", "{Name:set-cookie Value:[redacted]}", "/next?key=[secret]"} {
+	for _, kept := range []string{"{Name:x-echo Value:[secret] */*}", "{Name:authorization Value:[redacted]}", "{Name:x-key Value:[redacted]}", "{Name:set-cookie Value:[redacted]}", "/next?key=[secret]&own=[redacted]", "{Name:api-key Value:[redacted]}"} {
 		if !strings.Contains(shown, kept) {
 			t.Errorf("%s is not in the records: %s", kept, shown)
 		}

@@ -112,9 +112,9 @@ func (s *Session) Records() []Record {
 	s.mu.Lock()
 	entries := s.entries
 	s.mu.Unlock()
-	records := make([]Record, len(entries))
+	records, known := make([]Record, len(entries)), map[string][]string{}
 	for i, e := range entries {
-		records[i] = e.snapshot(s)
+		records[i] = e.snapshot(s, known)
 	}
 	return records
 }

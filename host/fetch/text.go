@@ -63,6 +63,9 @@ func redactor(secrets []string) *strings.Replacer {
 
 // spellings are the ways in which a text stands in URLs and in JSON, itself among them.
 func spellings(text string) (all []string) {
+	if strings.IndexFunc(text, func(r rune) bool { return !unreserved(r) }) < 0 {
+		return []string{text} // all are the same: most tokens are of that kind
+	}
 	for _, s := range []string{text, url.QueryEscape(text), url.PathEscape(text), (&url.URL{Path: text}).EscapedPath()} {
 		for _, s := range []string{s, escapes.ReplaceAllStringFunc(s, strings.ToLower)} {
 			quoted, _ := json.Marshal(s) // a string can't fail
@@ -71,6 +74,11 @@ func spellings(text string) (all []string) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// unreserved reports whether a character stands for itself everywhere (RFC 3986, section 2.3; and - in JSON).
+func unreserved(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' || r == '~'
 }
 
 var escapes = regexp.MustCompile(`%[0-9A-F]{2}`)

@@ -233,7 +233,8 @@ func (c *Client) redacted(header http.Header) []Field {
 // hides tells whether a field's value is a credential, be it the guest's own or a secret of the operator's.
 func (c *Client) hides(name string) bool {
 	switch strings.ToLower(name) {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2":
+	case "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2",
+		"x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-goog-api-key":
 		return true
 	}
 	return slices.ContainsFunc(c.secretFields, func(field string) bool { return strings.EqualFold(field, name) })

@@ -225,7 +225,8 @@ func headers(fields []fetch.Field) []field {
 	for _, f := range fields {
 		v := clean(f.Value)
 		switch strings.ToLower(f.Name) {
-		case "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2":
+		case "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2",
+			"x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-goog-api-key":
 			v = "[redacted]"
 		}
 		list = append(list, field{clean(f.Name), v})

@@ -51,8 +51,11 @@ func httpRequest(c *guest.Call, blocks Blocks, stack []uint64) {
 	var got fetch.Result
 	c.Blocking(func() { got = c.Session.Do(c.Context(), r) })
 	if got.Err != nil {
-		// The URL that was asked for may have a password in it; one that could be parsed has none.
-		c.Log.Add(slog.LevelWarn, fmt.Sprintf("%s: %s: %s", strings.TrimSpace("http_request "+got.Err.URL), got.Err.Code, got.Err.Message))
+		asked := q.URL
+		if at := strings.LastIndexByte(asked, '@'); at >= 0 {
+			asked = "…" + asked[at:] // what is in front of it may be a password
+		}
+		c.Log.Add(slog.LevelWarn, fmt.Sprintf("http_request %s: %s: %s", asked, got.Err.Code, got.Err.Message))
 		return
 	}
 	offset, ok := blocks.Write(got.Response.Body)
