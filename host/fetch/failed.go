@@ -82,7 +82,7 @@ func (x *exchange) detail(err error) string {
 	}
 	// What an upstream echoes has to go before the text is cut.
 	text := x.client.Redact(strings.TrimPrefix(err.Error(), "net/http: "))
-	return x.client.foreign(without(text, x.client.credentials(x.hop.header, map[string][]string{})))
+	return x.client.foreign(without(text, x.client.credentials(x.hop.header, new(spelled))))
 }
 
 // broken tells a connection that ended from a message that makes no sense.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -169,11 +170,16 @@ func (f *flight) run() Result {
 		}
 		sent := h.header
 		if h, fail = f.next(h, r); fail != nil {
-			said := *fail // it quotes the Location, in which the upstream may have sent them back
-			said.Message = without(f.client.Redact(said.Message), f.client.credentials(sent, map[string][]string{}))
-			return f.reject(h, &said)
+			return f.reject(h, f.cleaned(fail, sent))
 		}
 	}
+}
+
+// cleaned is a failure that quotes a Location, in which an upstream may have sent back what it was sent.
+func (f *flight) cleaned(fail *failure.Error, sent http.Header) *failure.Error {
+	said := *fail
+	said.Message = without(f.client.Redact(said.Message), f.client.credentials(sent, new(spelled)))
+	return &said
 }
 
 // answer settles with a response.

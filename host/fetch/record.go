@@ -247,7 +247,7 @@ func (e *entry) settle(res Result, hops int) {
 }
 
 // snapshot copies the record as it is now.
-func (e *entry) snapshot(s *Session, known map[string][]string) Record {
+func (e *entry) snapshot(s *Session, known *spelled) Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.record
@@ -272,9 +272,24 @@ func (e *entry) snapshot(s *Session, known map[string][]string) Record {
 // minCredential is the length from which on a text is taken for a credential wherever it stands.
 const minCredential = 8
 
+// spelled remembers the spellings of texts. The zero value knows none.
+type spelled struct{ known map[string][]string }
+
+func (s *spelled) of(text string) []string {
+	all, ok := s.known[text]
+	if !ok {
+		if s.known == nil { // not in the callers' frames: they are on the way of every fetch
+			s.known = make(map[string][]string)
+		}
+		all = spellings(text)
+		s.known[text] = all
+	}
+	return all
+}
+
 // credentials are the parts of what a request's fields carry that records hide, in all their spellings. known has those that were worked
 // out before: fetches of one plugin mostly carry the same.
-func (c *Client) credentials(header http.Header, known map[string][]string) (all []string) {
+func (c *Client) credentials(header http.Header, known *spelled) (all []string) {
 	var parts []string
 	for name, values := range header {
 		if !c.hides(name) {
@@ -291,12 +306,7 @@ func (c *Client) credentials(header http.Header, known map[string][]string) (all
 		if len(p) < minCredential {
 			continue
 		}
-		spelled, ok := known[p]
-		if !ok {
-			spelled = spellings(p)
-			known[p] = spelled
-		}
-		all = append(all, spelled...)
+		all = append(all, known.of(p)...)
 	}
 	return all
 }

@@ -112,7 +112,7 @@ func (s *Session) Records() []Record {
 	s.mu.Lock()
 	entries := s.entries
 	s.mu.Unlock()
-	records, known := make([]Record, len(entries)), map[string][]string{}
+	records, known := make([]Record, len(entries)), new(spelled)
 	for i, e := range entries {
 		records[i] = e.snapshot(s, known)
 	}

@@ -232,12 +232,14 @@ func (c *Client) redacted(header http.Header) []Field {
 
 // hides tells whether a field's value is a credential, be it the guest's own or a secret of the operator's.
 func (c *Client) hides(name string) bool {
-	switch strings.ToLower(name) {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2",
-		"x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-goog-api-key":
-		return true
-	}
-	return slices.ContainsFunc(c.secretFields, func(field string) bool { return strings.EqualFold(field, name) })
+	same := func(field string) bool { return len(field) == len(name) && strings.EqualFold(field, name) }
+	return slices.ContainsFunc(credentialFields, same) || slices.ContainsFunc(c.secretFields, same)
+}
+
+// credentialFields are those whose values are credentials by their names.
+var credentialFields = []string{
+	"authorization", "proxy-authorization", "cookie", "set-cookie", "set-cookie2",
+	"x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-goog-api-key",
 }
 
 // cleanURL is a URL as records show it. One that was refused for its userinfo has credentials in it, and one that an upstream had a hand in
