@@ -52,19 +52,22 @@ func (s *Server) deploy(c echo.Context) error {
 		Change: change, Manifest: u.manifest, Wasm: u.wasm, Traffic: traffic,
 		Keep: store.Retention{Versions: keep.Versions, Age: time.Duration(keep.Age)},
 	})
-	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			return gone(err)
-		}
-		if done.Created { // its smoke request wasn't answered
-			s.log.Info("deployed", "plugin", name, "version", done.Version.Number, "digest", done.Version.Digest, "created", true, "traffic", false,
-				"by", change.By, "signer", signer, "err", err)
-		}
+	v := done.Version
+	if err == nil || done.Created { // with an error when its smoke request wasn't answered
+		s.log.Info("deployed", "plugin", name, "version", v.Number, "digest", v.Digest, "created", done.Created, "traffic", traffic && err == nil,
+			"clamped", len(t.clamped), "by", change.By, "signer", signer)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return gone(err)
+	case err != nil:
 		return refused(name, err)
 	}
-	v := done.Version
-	s.log.Info("deployed", "plugin", name, "version", v.Number, "digest", v.Digest, "created", done.Created, "traffic", traffic,
-		"clamped", len(t.clamped), "by", change.By, "signer", signer)
+	return s.replyDeployed(c, done, t, signer)
+}
+
+// replyDeployed answers a deploy.
+func (s *Server) replyDeployed(c echo.Context, done store.PutResult, t *terms, signer string) error {
 	if done.Plugin.Revision > 0 {
 		c.Response().Header().Set("ETag", etag(done.Plugin.Revision))
 	}
@@ -76,6 +79,7 @@ func (s *Server) deploy(c echo.Context) error {
 	if clamped == nil {
 		clamped = []manifest.Clamped{}
 	}
+	v, name := done.Version, done.Plugin.Name
 	return reply(c, status, Deployed{
 		Name: name, Version: v.Number, Digest: v.Digest, URL: pluginURL(c, name), Limits: t.limits(), Clamped: clamped, Signer: signer,
 	})
