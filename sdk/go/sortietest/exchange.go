@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	sortie "github.com/sortie-run/sortie/sdk/go"
@@ -65,8 +66,9 @@ func (s *session) fetch(group context.Context, f *host.Fetch, sent *sortie.Reque
 		detach = context.AfterFunc(group, func() { end(context.Cause(group)) })
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, stopFetch)
+	free := sync.OnceFunc(x.release)
 	over := func() {
-		x.release()
+		free()
 		cancel()
 		end(nil)
 	}
@@ -81,6 +83,7 @@ func (s *session) fetch(group context.Context, f *host.Fetch, sent *sortie.Reque
 	}
 	if body != nil {
 		to := newPipe(func() { end(stopGuest) })
+		to.ending = free // before the plugin sees the end: it may begin its next fetch then
 		r.Reader = to
 		s.running.Go(func() {
 			defer over()
@@ -97,7 +100,7 @@ func (s *session) fetch(group context.Context, f *host.Fetch, sent *sortie.Reque
 
 // release gives back what the last hop has.
 func (x *exchange) release() {
-	for _, f := range x.held {
+	for _, f := range slices.Backward(x.held) { // the slot last: who gets it next mustn't find this one counted still
 		f()
 	}
 	x.held = nil

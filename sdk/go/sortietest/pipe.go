@@ -14,6 +14,7 @@ var errClosed = errors.New("sortietest: the body was closed")
 // pipe carries a body, piece by piece.
 type pipe struct {
 	closing func() // called by Close; may be nil
+	ending  func() // called before the end can be seen, perhaps more than once; may be nil
 
 	mu    sync.Mutex
 	moved sync.Cond // of mu
@@ -51,6 +52,9 @@ func (p *pipe) Write(b []byte) (n int, err error) {
 
 // end says what comes after what was written: io.EOF or a failure. The first counts.
 func (p *pipe) end(err error) {
+	if p.ending != nil {
+		p.ending()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err == nil {
