@@ -260,6 +260,12 @@ func TestOwnLimitHoldsNoPlace(t *testing.T) {
 	})
 }
 
+// lane is a plugin's that has no rate.
+func (g *gate) lane(name string, limit int) *lane {
+	l, _ := g.paced(name, limit, 0, 0)
+	return l
+}
+
 // Versions of a plugin are one to the gate; it's forgotten with the last.
 func TestVersionsShareALane(t *testing.T) {
 	t.Parallel()

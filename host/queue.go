@@ -46,13 +46,8 @@ type place struct {
 	since time.Time
 }
 
-// lane returns a plugin's lane, which must be let go.
-func (g *gate) lane(name string, limit int) *lane {
-	l, _ := g.paced(name, limit, 0, 0)
-	return l
-}
-
-// paced is lane for a plugin of which at most so many invocations may be started in a second, and at once; 0: as many as come.
+// paced returns a plugin's lane, which must be let go, and the limiter of its invocations: at most so many may be started in a second, and at
+// once; 0: as many as come.
 func (g *gate) paced(name string, limit int, perSecond rate.Limit, burst int) (*lane, *rate.Limiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
