@@ -79,9 +79,13 @@ func judge(mod *rewrite.Outline, m *manifest.Manifest) (inspected, error) {
 	if err := fits(mod, m); err != nil {
 		return what, err
 	}
-	if !mod.Exported(m.Entry, rewrite.Func) {
+	entry, ok := mod.Export(m.Entry, rewrite.Func)
+	if !ok {
 		return what, NewError(CodeInvalidWasm, "the module exports no function %q (the manifest's entry); it exports %s",
 			quoted(m.Entry), exported(mod))
+	}
+	if what.raw && (entry.Params > 0 || entry.Results > 1) {
+		return what, NewError(CodeInvalidWasm, "the entry %s must take nothing and return one value at most", quoted(m.Entry))
 	}
 	return what, nil
 }

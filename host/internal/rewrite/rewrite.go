@@ -62,8 +62,9 @@ type Import struct {
 
 // Export is one export of the module.
 type Export struct {
-	Name string
-	Kind Kind
+	Name            string
+	Kind            Kind
+	Params, Results uint32 // how many, of a function
 }
 
 // TableType is a table that the module defines. Its limits are in entries.
@@ -186,10 +187,16 @@ func order(id byte) int {
 
 // Exported tells whether the module exports that name as that kind.
 func (m *Outline) Exported(name string, kind Kind) bool {
+	_, ok := m.Export(name, kind)
+	return ok
+}
+
+// Export returns the export of that name and kind.
+func (m *Outline) Export(name string, kind Kind) (Export, bool) {
 	for _, e := range m.Exports {
 		if e.Name == name && e.Kind == kind {
-			return true
+			return e, true
 		}
 	}
-	return false
+	return Export{}, false
 }

@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 	}
 	want := &Module{Outline: Outline{
 		Imports:  []Import{{Module: "env", Name: "a"}, {Module: "other", Name: "b"}},
-		Exports:  []Export{{"m", Memory}, {"f", Func}},
+		Exports:  []Export{{Name: "m", Kind: Memory}, {Name: "f", Kind: Func}},
 		Memories: []Limits{{Min: 2, Max: 9, HasMax: true}},
 	}}
 	if d := cmp.Diff(want, m, cmpopts.IgnoreUnexported(Module{}, Import{})); d != "" {

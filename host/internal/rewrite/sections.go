@@ -153,8 +153,15 @@ func (r *reader) table() TableType {
 
 func (m *Module) export(r *reader) Export {
 	e := Export{Name: r.name(), Kind: Kind(r.byte())}
-	if index := r.u32(); e.Kind == Func {
-		m.declare(index)
+	index := r.u32()
+	if e.Kind != Func {
+		return e
+	}
+	m.declare(index)
+	// Whether there is such a function, and such a type, is for whoever compiles the module to say.
+	if int(index) < len(m.functions) && int(m.functions[index]) < len(m.types) {
+		t := m.types[m.functions[index]]
+		e.Params, e.Results = t.params, t.results
 	}
 	return e
 }
