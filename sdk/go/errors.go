@@ -11,15 +11,18 @@ import (
 
 // The classes of fetch failures, for errors.Is. Every code is in exactly one:
 //
-//	ErrInvalid      invalid_url unsupported_protocol invalid_request
-//	ErrDenied       host_denied method_denied address_denied
+//	ErrInvalid      invalid_url unsupported_protocol invalid_request browser_header browser_body
+//	ErrDenied       host_denied method_denied address_denied browser_secret
 //	ErrLimit        limit_requests limit_bytes request_too_large response_too_large
 //	ErrNetwork      dns_error connect_error connect_timeout tls_error proxy_error
-//	                write_timeout write_error read_timeout read_error
+//	                write_timeout write_error read_timeout read_error browser_network
 //	ErrProtocol     protocol_error decode_error too_many_redirects redirect_blocked http_status
+//	                browser_redirect
 //	ErrUnavailable  pool_timeout rate_limited circuit_open
 //	ErrTimeout      timeout (also matches context.DeadlineExceeded)
 //	ErrCancelled    cancelled (also matches context.Canceled)
+//
+// Codes that begin with browser_ are for what a page can't do: the same plugin meets them there, and nowhere else.
 //
 // A phase's time-out is its phase's class: the whole time isn't over when connecting took too long. (*Error).Timeout is true for all of
 // them.
@@ -39,11 +42,11 @@ var classes = [...]struct {
 	err   error
 	codes string
 }{
-	{ErrInvalid, " invalid_url unsupported_protocol invalid_request "},
-	{ErrDenied, " host_denied method_denied address_denied "},
+	{ErrInvalid, " invalid_url unsupported_protocol invalid_request browser_header browser_body "},
+	{ErrDenied, " host_denied method_denied address_denied browser_secret "},
 	{ErrLimit, " limit_requests limit_bytes request_too_large response_too_large "},
-	{ErrNetwork, " dns_error connect_error connect_timeout tls_error proxy_error write_timeout write_error read_timeout read_error "},
-	{ErrProtocol, " protocol_error decode_error too_many_redirects redirect_blocked http_status "},
+	{ErrNetwork, " dns_error connect_error connect_timeout tls_error proxy_error write_timeout write_error read_timeout read_error browser_network "},
+	{ErrProtocol, " protocol_error decode_error too_many_redirects redirect_blocked http_status browser_redirect "},
 	{ErrUnavailable, " pool_timeout rate_limited circuit_open "},
 	{ErrTimeout, " timeout "},
 	{ErrCancelled, " cancelled "},

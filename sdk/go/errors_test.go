@@ -14,7 +14,7 @@ var sentinels = []error{
 	sortie.ErrProtocol, sortie.ErrUnavailable, sortie.ErrTimeout, sortie.ErrCancelled,
 }
 
-// The first table of the contract's section 6, code by code.
+// The first table of the contract's section 6, code by code, and the browser host's own.
 var codes = map[string]error{
 	"invalid_url": sortie.ErrInvalid, "unsupported_protocol": sortie.ErrInvalid, "invalid_request": sortie.ErrInvalid,
 	"host_denied": sortie.ErrDenied, "method_denied": sortie.ErrDenied, "address_denied": sortie.ErrDenied,
@@ -28,6 +28,8 @@ var codes = map[string]error{
 	"pool_timeout": sortie.ErrUnavailable, "rate_limited": sortie.ErrUnavailable, "circuit_open": sortie.ErrUnavailable,
 	"too_many_redirects": sortie.ErrProtocol, "redirect_blocked": sortie.ErrProtocol, "http_status": sortie.ErrProtocol,
 	"timeout": sortie.ErrTimeout, "cancelled": sortie.ErrCancelled,
+	"browser_header": sortie.ErrInvalid, "browser_body": sortie.ErrInvalid, "browser_secret": sortie.ErrDenied,
+	"browser_network": sortie.ErrNetwork, "browser_redirect": sortie.ErrProtocol,
 }
 
 func TestErrorClasses(t *testing.T) {
