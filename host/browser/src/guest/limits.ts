@@ -1,0 +1,21 @@
+/** Bounds on what a guest can make the host read or hold at once, as the server's: they keep a call's cost proportional to something sane. What it may do overall is its policy's. */
+export const maxHandles = 1 << 16; // open in one invocation
+export const lastHandle = 2 ** 31 - 1; // ever given: handles are positive i32 values
+export const streamSize = 64 << 10; // bytes of a stream that are kept, and so how far one side can be ahead of the other
+export const maxHead = 128 << 10; // bytes of a response's or a fetch's encoding
+export const maxGroup = 16 << 20; // of a group's
+export const maxFields = 1024; // field lines of a head
+export const maxStatuses = 500; // retry statuses of one fetch
+export const maxSmall = 4 << 10; // bytes of a body that comes with its head
+export const maxErrorURL = 1 << 10; // bytes of the URL that is kept with a failure: there may be as many as handles
+export const maxLog = 64 << 10; // bytes of one log call
+export const maxFailure = 8 << 10; // bytes of a failure's message that are kept
+export const maxLine = 8 << 10; // bytes of one printed line, so that a guest that writes no newline doesn't hold it all back
+export const maxJSON = 32 << 20; // bytes of fetch_all's input
+export const maxHTTPJSON = 1 << 20; // bytes of http_request's, without the body
+export const maxVars = 1 << 20; // bytes of all Extism variables of an invocation, names included: Extism's own default
+export const maxBlocks = 1 << 16; // blocks of Extism's memory
+export const maxVectors = 1024; // buffers of one WASI read or write
+export const maxSubscriptions = 1024; // of one poll_oneoff: Go's netpoll needs one for a clock and one for each descriptor
+export const maxTableEntries = 1_000_000; // that a module's tables may grow to, whatever limits.memory
+export const entrySize = 8; // bytes that one is counted with
