@@ -60,6 +60,69 @@ type Version struct {
 	Note    string    `json:"note"`   // what they wrote with it
 }
 
+// EffectiveManifest answers GET /v1/plugins/{name}/versions/{version}/manifest.
+type EffectiveManifest struct {
+	Name     string             `json:"name"`
+	Version  int                `json:"version"`
+	Digest   string             `json:"digest"` // of the module
+	Manifest *manifest.Manifest `json:"manifest"`
+	Clamped  []manifest.Clamped `json:"clamped"`
+	Operator OperatorRules      `json:"operator"`
+}
+
+// OperatorRules are what the operator's configuration says of the fetches of a plugin.
+type OperatorRules struct {
+	Private []string  `json:"private"` // where rules with private: true may reach private addresses; empty if there is no such rule
+	Hosts   HostRules `json:"hosts"`
+}
+
+// HostRules are the hosts that plugins may fetch from, over all manifests.
+type HostRules struct {
+	Allow []string `json:"allow"`
+	Deny  []string `json:"deny"`
+}
+
+// Explanation answers GET /v1/plugins/{name}/explain.
+type Explanation struct {
+	Version int    `json:"version"`
+	Method  string `json:"method"`
+	URL     string `json:"url"`
+	Allowed bool   `json:"allowed"`
+	Code    string `json:"code,omitempty"`
+	Rule    string `json:"rule,omitempty"`   // as in the manifest
+	Number  int    `json:"number,omitempty"` // its place in fetch.allow, from 1
+	Private bool   `json:"private"`          // the rule says `private: true`
+	Reason  string `json:"reason"`
+}
+
+// Identity answers GET /v1/whoami.
+type Identity struct {
+	Name    string   `json:"name"` // as in the audit log
+	Role    string   `json:"role"`
+	Plugins []string `json:"plugins"` // name patterns
+	Open    bool     `json:"open"`    // the server asks for no token
+	Build   string   `json:"build"`
+}
+
+// InvocationList answers GET /v1/plugins/{name}/invocations.
+type InvocationList struct {
+	Name        string       `json:"name"`
+	Invocations []Invocation `json:"invocations"` // newest first
+}
+
+// Invocation is an element of InvocationList; the report has the rest.
+type Invocation struct {
+	ID      string    `json:"id"`
+	Version int       `json:"version"`
+	Started time.Time `json:"started"`
+	Method  string    `json:"method"`
+	Path    string    `json:"path"`
+	Status  int       `json:"status"`
+	Code    string    `json:"code,omitempty"` // of the failure; "": the plugin answered
+	Total   float64   `json:"total_ms"`
+	Fetches int       `json:"fetches"`
+}
+
 // Rollback is the body of POST /v1/plugins/{name}/rollback, which may be left out.
 type Rollback struct {
 	Version int `json:"version"` // takes all traffic; 0: the traffic table before the last change of it

@@ -43,23 +43,3 @@ var openAPI []byte
 func (s *Server) document(c echo.Context) error {
 	return c.Blob(http.StatusOK, "application/yaml", openAPI)
 }
-
-// welcome is the page at /.
-const welcome = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Sortie</title>
-<h1>Sortie</h1>
-<p>This is a Sortie server: it runs small plugins that fetch from other HTTP APIs.
-Call one at <code>/p/NAME</code>. <a href="/openapi.yaml">/openapi.yaml</a> describes the API;
-the <code>sortie</code> command deploys, lists and removes plugins.</p>
-`
-
-// root answers /.
-func (s *Server) root(c echo.Context) error {
-	h := c.Response().Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	return c.HTML(http.StatusOK, welcome)
-}

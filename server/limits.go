@@ -58,6 +58,12 @@ const (
 	// reportMost is the largest report kept whole. The host records at most 4,096 fetches and 1 MiB of header fields, 13 MiB.
 	reportMost = reportBytes / 4
 
+	// invocationsDefault and invocationsMost are how many invocations are listed: a screen of them, and what a person may want to search.
+	invocationsDefault = 50
+	invocationsMost    = 500
+	// explainBytes is the longest URL that is explained. A fetch's may have as much as the host takes; records keep 1 KiB of it.
+	explainBytes = 16 << 10
+
 	// logBytes and logLines bound the lines of all plugins, pluginLogBytes and pluginLogLines those of one: what somebody who has
 	// just seen a failure scrolls through. The counts bound empty lines.
 	logBytes       = 32 << 20

@@ -46,7 +46,7 @@ func TestDocumentAndRoutes(t *testing.T) {
 			documented = append(documented, method+" "+path)
 		}
 	}
-	replace := strings.NewReplacer(":name", "{name}", ":id", "{id}", "*", "{path}")
+	replace := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":version", "{version}", ":file", "{file}", "*", "{path}")
 	var routed []string
 	s := start(t, says(""), options{})
 	for _, r := range s.echo.Routes() {
@@ -137,7 +137,7 @@ func conform(t *testing.T, s *testServer, doc *openapi3.T, c call) {
 	if err := openapi3filter.ValidateResponse(context.WithoutCancel(t.Context()), input); err != nil {
 		t.Errorf("%s: %d: %v", name, a.StatusCode, err)
 	}
-	if a.StatusCode == http.StatusNoContent {
+	if a.StatusCode == http.StatusNoContent || a.StatusCode == http.StatusNotModified {
 		return
 	}
 	response := operation.Responses.Status(a.StatusCode)
@@ -158,7 +158,9 @@ func TestAnswersConform(t *testing.T) {
 	t.Parallel()
 	doc := readDocument(t)
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.FileBodyDecoder)
-	openapi3filter.RegisterBodyDecoder("application/x-tar", openapi3filter.FileBodyDecoder)
+	for _, mediaType := range []string{"application/x-tar", "application/wasm", "text/javascript", "text/css", "image/svg+xml"} {
+		openapi3filter.RegisterBodyDecoder(mediaType, openapi3filter.FileBodyDecoder)
+	}
 	invoke := func(_ context.Context, _ host.Source, r *host.Request) (*host.Response, error) {
 		if code, failing := strings.CutPrefix(r.Path, "/fail/"); failing {
 			return nil, host.NewError(code, "so it is")
@@ -177,6 +179,9 @@ func TestAnswersConform(t *testing.T) {
 		traffic, rollback         = "/v1/plugins/{name}/traffic", "/v1/plugins/{name}/rollback"
 		audit, tokens, token      = "/v1/audit", "/v1/tokens", "/v1/tokens/{id}"
 		secrets, secretOne        = "/v1/secrets", "/v1/secrets/{name}"
+		whoami, file              = "/v1/whoami", "/console/{file}"
+		effective, module         = versions + "/{version}/manifest", versions + "/{version}/wasm"
+		explain, invocations      = plugin + "/explain", plugin + "/invocations"
 	)
 	rebound := []string{"Host", "evil.example"}
 	calls := []call{
@@ -192,6 +197,21 @@ func TestAnswersConform(t *testing.T) {
 		{"GET", "/v1/plugins/c", plugin, nil, "", "", 404}, {"GET", "/v1/plugins/a", plugin, rebound, "", "", 403},
 		{"GET", "/v1/plugins/a/versions", versions, nil, "", "", 200}, {"GET", "/v1/plugins/c/versions", versions, nil, "", "", 404},
 		{"GET", "/v1/plugins/a/versions", versions, rebound, "", "", 403},
+		{"GET", "/v1/whoami", whoami, nil, "", "", 200}, {"GET", "/v1/whoami", whoami, rebound, "", "", 403},
+		{"GET", "/v1/plugins/a/versions/1/manifest", effective, nil, "", "", 200}, {"GET", "/v1/plugins/a/versions/9/manifest", effective, nil, "", "", 404},
+		{"GET", "/v1/plugins/c/versions/1/manifest", effective, nil, "", "", 404}, {"GET", "/v1/plugins/a/versions/x/manifest", effective, nil, "", "", 400},
+		{"GET", "/v1/plugins/a/versions/1/manifest", effective, rebound, "", "", 403},
+		{"GET", "/v1/plugins/a/versions/1/wasm", module, nil, "", "", 200}, {"HEAD", "/v1/plugins/a/versions/1/wasm", module, nil, "", "", 200},
+		{"GET", "/v1/plugins/a/versions/1/wasm", module, []string{"If-None-Match", `"` + store.Digest([]byte("one")) + `"`}, "", "", 304},
+		{"GET", "/v1/plugins/a/versions/9/wasm", module, nil, "", "", 404}, {"GET", "/v1/plugins/a/versions/0/wasm", module, nil, "", "", 400},
+		{"GET", "/v1/plugins/a/versions/1/wasm", module, rebound, "", "", 403},
+		{"GET", "/v1/plugins/a/explain?url=https://a.example&method=PUT&version=1", explain, nil, "", "", 200},
+		{"GET", "/v1/plugins/a/explain", explain, nil, "", "", 400}, {"GET", "/v1/plugins/a/explain?url=x&version=9", explain, nil, "", "", 404},
+		{"GET", "/v1/plugins/c/explain?url=x", explain, nil, "", "", 404}, {"GET", "/v1/plugins/a/explain?url=x", explain, rebound, "", "", 403},
+		{"GET", "/v1/plugins/a/invocations", invocations, nil, "", "", 200}, {"GET", "/v1/plugins/a/invocations?limit=0", invocations, nil, "", "", 400},
+		{"GET", "/v1/plugins/c/invocations", invocations, nil, "", "", 404}, {"GET", "/v1/plugins/a/invocations", invocations, rebound, "", "", 403},
+		{"GET", "/console/app.js", file, nil, "", "", 200}, {"GET", "/console/style.css", file, nil, "", "", 200}, {"GET", "/console/icon.svg", file, nil, "", "", 200},
+		{"GET", "/console/index.html", file, nil, "", "", 404}, {"GET", "/console/app.js", file, rebound, "", "", 403},
 		{"GET", "/p/b", called, nil, "", "", 404}, {"GET", "/p/c", called, nil, "", "", 404}, {"GET", "/p/a", called, rebound, "", "", 403},
 		{"GET", "/p/a", called, []string{"Sortie-Version", "x"}, "", "", 400}, {"GET", "/p/a", called, []string{"Sortie-Version", "9"}, "", "", 404},
 		{"POST", "/p/a", called, nil, strings.Repeat("x", 1<<20+1), "text/plain", 413},
@@ -239,6 +259,7 @@ func TestAnswersConform(t *testing.T) {
 			calls = append(calls, call{"POST", "/p/a/fail/" + code, below, nil, "body", "text/plain", host.StatusOf(code)})
 		}
 	}
+	calls = append(calls, call{"GET", "/v1/plugins/a/invocations?limit=500", invocations, nil, "", "", 200}) // now that there are some
 	for _, c := range calls {
 		conform(t, open, doc, c)
 	}
@@ -249,6 +270,9 @@ func TestAnswersConform(t *testing.T) {
 		{"POST", "/p/a/x", below, nil, "x", "", 401}, {"GET", "/v1/audit", audit, nil, "", "", 401},
 		{"GET", "/metrics", "/metrics", nil, "", "", 401}, {"GET", "/v1/backup", "/v1/backup", nil, "", "", 401},
 		{"PUT", "/v1/plugins/a/traffic", traffic, nil, "", "", 401}, {"POST", "/v1/plugins/a/rollback", rollback, nil, "", "", 401},
+		{"GET", "/v1/plugins/a/versions/1/manifest", effective, nil, "", "", 401}, {"GET", "/v1/plugins/a/versions/1/wasm", module, nil, "", "", 401},
+		{"GET", "/v1/plugins/a/explain?url=x", explain, nil, "", "", 401}, {"GET", "/v1/plugins/a/invocations", invocations, nil, "", "", 401},
+		{"GET", "/v1/whoami", whoami, nil, "", "", 401},
 		{"GET", "/v1/tokens", tokens, nil, "", "", 401}, {"POST", "/v1/tokens", tokens, nil, "{}", "", 401},
 		{"DELETE", "/v1/tokens/x", token, nil, "", "", 401},
 		{"GET", "/v1/secrets", secrets, nil, "", "", 401}, {"PUT", "/v1/secrets/A", secretOne, nil, "{}", "", 401},

@@ -97,13 +97,19 @@ func pluginName(c echo.Context) string {
 	return name
 }
 
-func describe(c echo.Context, p *plugin) Plugin {
+// foremost is the version with the most traffic, or the newest one if none has any.
+func (p *plugin) foremost() store.Version {
 	shown, most := p.stored.Newest(), 0
 	for _, v := range p.stored.Versions {
 		if w := p.weight(v.Number); w >= most && w > 0 {
 			shown, most = v, w
 		}
 	}
+	return shown
+}
+
+func describe(c echo.Context, p *plugin) Plugin {
+	shown := p.foremost()
 	traffic := p.stored.Traffic
 	if traffic == nil {
 		traffic = []store.Weight{}

@@ -31,7 +31,8 @@ func (s *Server) routes(sides side) *echo.Echo {
 	get("/readyz", s.ready)
 	get("/openapi.yaml", s.document)
 	if sides&sideAdmin != 0 {
-		get("/", s.root)
+		get("/", s.page)
+		get("/console/:file", s.console)
 		s.adminRoutes(e, get)
 	}
 	if sides&sidePlugins != 0 {
@@ -51,7 +52,12 @@ func (s *Server) adminRoutes(e *echo.Echo, get func(path string, h echo.HandlerF
 	get("/v1/plugins", s.list, s.needs(roleRead))
 	get("/v1/plugins/:name", s.show, s.needs(roleRead))
 	get("/v1/plugins/:name/versions", s.versions, s.needs(roleRead))
+	get("/v1/plugins/:name/versions/:version/manifest", s.showManifest, s.needs(roleRead))
+	get("/v1/plugins/:name/versions/:version/wasm", s.showModule, s.needs(roleDeploy))
+	get("/v1/plugins/:name/explain", s.explain, s.needs(roleRead))
+	get("/v1/plugins/:name/invocations", s.invocations, s.needs(roleRead))
 	get("/v1/plugins/:name/logs", s.showLogs, s.needs(roleRead))
+	get("/v1/whoami", s.whoami, s.needs(roleInvoke))
 	get("/v1/invocations/:id", s.trace, s.needs(roleRead))
 	get("/v1/backup", s.backup, s.needs(roleAdmin))
 	get("/metrics", s.showMetrics, s.needs(roleRead))

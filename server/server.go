@@ -49,6 +49,11 @@
 // which are read again when they change; others are set at /v1/secrets, and sealed with the Key in the store. They can be changed while
 // plugins run: fetches that begin afterwards have the new ones, and fail where they need one that was removed.
 //
+// # The console
+//
+// / is a page that does in a browser what the sortie command does: it deploys, moves traffic, calls plugins, shows reports and follows logs. It's
+// package console's, and static: everybody gets it, and all that it shows it asks /v1 for with the token that its user enters.
+//
 // # Plugins are not the console
 //
 // Plugins and the server share an origin, so every answer below /p/ carries a sandboxing Content-Security-Policy, cookies are confined to

@@ -118,6 +118,8 @@ func TestPermissions(t *testing.T) {
 	ofPlugin := []route{
 		{"GET", "/v1/plugins/NAME", "", roleRead, nil, 200}, {"HEAD", "/v1/plugins/NAME", "", roleRead, nil, 200},
 		{"GET", "/v1/plugins/NAME/versions", "", roleRead, nil, 200}, {"GET", "/v1/plugins/NAME/logs", "", roleRead, nil, 200},
+		{"GET", "/v1/plugins/NAME/versions/1/manifest", "", roleRead, nil, 200}, {"GET", "/v1/plugins/NAME/versions/1/wasm", "", roleDeploy, nil, 200},
+		{"GET", "/v1/plugins/NAME/explain?url=https://a.example", "", roleRead, nil, 200}, {"GET", "/v1/plugins/NAME/invocations", "", roleRead, nil, 200},
 		{"GET", "/v1/audit?plugin=NAME", "", roleRead, nil, 200},
 		{"PUT", "/v1/plugins/NAME/traffic", table, roleDeploy, nil, 200}, {"POST", "/v1/plugins/NAME/rollback", "", roleDeploy, nil, 200},
 		{"PUT", "/v1/plugins/NAME?traffic=none", "two", roleDeploy, []string{"Content-Type", "application/wasm"}, 0},
@@ -133,11 +135,12 @@ func TestPermissions(t *testing.T) {
 		{"DELETE", "/v1/secrets/NAME", "", roleAdmin, nil, 404},
 		{"GET", "/livez", "", roleNone, nil, 200}, {"GET", "/healthz", "", roleNone, nil, 200}, {"GET", "/readyz", "", roleNone, nil, 200},
 		{"GET", "/openapi.yaml", "", roleNone, nil, 200}, {"GET", "/", "", roleNone, nil, 200},
+		{"GET", "/console/app.js", "", roleNone, nil, 200}, {"GET", "/v1/whoami", "", roleInvoke, nil, 200},
 	}
 	for _, real := range a.echo.Routes() { // the matrix has them all
 		if !slices.ContainsFunc(slices.Concat(ofPlugin, ofServer), func(r route) bool {
 			path, _, _ := strings.Cut(r.path, "?")
-			return r.method == real.Method && strings.NewReplacer("NAME", ":name", "nobody", ":id").Replace(path) == real.Path ||
+			return r.method == real.Method && strings.NewReplacer("NAME", ":name", "nobody", ":id", "versions/1/", "versions/:version/", "app.js", ":file").Replace(path) == real.Path ||
 				real.Method == http.MethodHead || real.Method == echo.RouteNotFound || real.Path == "/v1/invocations/:id"
 		}) {
 			t.Errorf("%s %s isn't in the matrix", real.Method, real.Path)

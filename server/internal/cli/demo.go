@@ -90,7 +90,7 @@ func (a *app) deployDemo(ctx context.Context, now running, origin string, module
 			return fmt.Errorf("deploying the demo's %s: %w", name, err)
 		}
 	}
-	a.note("the demo's upstream is %s; try:", origin)
+	a.note("the console is %s/, the demo's upstream %s; try:", now.base, origin)
 	for _, line := range demo.Calls(now.base, now.token != "") {
 		fmt.Fprintln(a.stdout, line)
 	}

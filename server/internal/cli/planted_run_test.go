@@ -355,11 +355,11 @@ func (p *planting) reloads(s *serving) {
 
 // observe looks at everything there is to be seen.
 func (p *planting) observe() {
-	for _, path := range []string{"/metrics", "/openapi.yaml", "/readyz", "/livez", "/", "/v1/plugins", "/v1/audit?limit=1000", "/v1/tokens", "/v1/secrets"} {
+	for _, path := range []string{"/metrics", "/openapi.yaml", "/readyz", "/livez", "/", "/v1/plugins", "/v1/audit?limit=1000", "/v1/tokens", "/v1/secrets", "/v1/whoami"} {
 		p.wants(http.StatusOK, http.MethodGet, path, nil)
 	}
 	for _, name := range []string{p.control, "telling", "noting", "asking", "logging", "seeing", "flowing", "looping", "trapping", "flooding", "quota", "walled"} {
-		for _, below := range []string{"", "/versions", "/logs?limit=1000"} {
+		for _, below := range []string{"", "/versions", "/logs?limit=1000", "/invocations?limit=500", "/versions/1/manifest", "/explain?url=http://169.254.169.254/"} {
 			p.wants(http.StatusOK, http.MethodGet, "/v1/plugins/"+name+below, nil)
 		}
 	}

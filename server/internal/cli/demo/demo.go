@@ -44,10 +44,23 @@ func Upstream() (http.Handler, error) {
 	}
 	pages := http.FileServerFS(site)
 	mux := http.NewServeMux()
-	mux.Handle("/robots.txt", pages)
-	mux.Handle("/site/", http.StripPrefix("/site", pages))
+	mux.Handle("/robots.txt", forPages(pages))
+	mux.Handle("/site/", forPages(http.StripPrefix("/site", pages)))
 	mux.Handle("/", httpbin.New(httpbin.WithMaxBodySize(maxBody), httpbin.WithMaxDuration(maxDelay)))
 	return mux, nil
+}
+
+// forPages lets pages of any origin read the answers, as go-httpbin does: the console runs plugins in its user's browser.
+func forPages(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Headers", "*")
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Calls are the three command lines to try against a server at base, such as http://127.0.0.1:8080. If the server wants a token they

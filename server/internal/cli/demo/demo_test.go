@@ -60,6 +60,9 @@ func TestUpstream(t *testing.T) {
 		if got := res.Status + string(body); err != nil || !strings.Contains(got, want) {
 			t.Errorf("%s: %s, %v, want %q", path, got, err, want)
 		}
+		if origin := res.Header.Get("Access-Control-Allow-Origin"); origin == "" && strings.Contains(path, "site") {
+			t.Errorf("%s: no page may read it", path)
+		}
 		if len(want) != 3 && res.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", path, res.Status)
 		}
