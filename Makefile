@@ -9,7 +9,7 @@ BUNDLE := --bundle --format=esm --target=es2022 --external:yaml --external:node:
 FUZZTIME ?= 30s
 BUILD := build
 
-.PHONY: help run test test-go test-browser browser browser-tools example-browser build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload restart bench-build release clean
+.PHONY: help run test test-go test-browser browser browser-tools browser-package example-browser build download generate wat check lint tidy fuzz mutants race soak bench-go bench overload restart bench-build release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ browser-tools: ## install what the browser tests need: npm packages, and Chromiu
 browser: ## build/browser: the browser host, index.js, worker.js and what they share
 	@$(GO) tool esbuild host/browser/src/index.ts host/browser/src/worker.ts $(BUNDLE) --minify --splitting --chunk-names=guest \
 		--legal-comments=none --outdir=$(BUILD)/browser --log-level=warning
+
+browser-package: browser browser-tools ## build/sortie-browser-….tgz: the npm package @sortie/browser, with its types
+	@rm -rf host/browser/dist && mkdir host/browser/dist && cp $(BUILD)/browser/*.js host/browser/dist/
+	@cd host/browser && npm run --silent types && npm pack --silent --pack-destination $(CURDIR)/$(BUILD)
 
 # The host's own tests run in Node; host/conformance holds it to the vectors in Node and Chromium; the console's run in Chromium.
 test-browser: build browser
