@@ -54,6 +54,7 @@ test-browser: build browser
 	@rm -rf $(BUILD)/browser-test && node host/browser/test/build.mjs
 	node --test --test-concurrency=1 $(BUILD)/browser-test/*.test.mjs
 	SORTIE_BROWSER=required $(GO) test -count=1 -timeout 10m ./host/conformance
+	@sed '/^## /,$$d' $(BUILD)/conformance.md
 	cd server/console && SORTIE_BIN=$(CURDIR)/$(BUILD)/sortie npm run --silent e2e
 
 example-browser: browser build ## a page that runs a plugin by itself, on 127.0.0.1:8090
