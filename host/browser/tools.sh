@@ -18,7 +18,7 @@ if ((${#missing[@]})); then
 	fi
 	echo "installing ${missing[*]}" >&2
 	"${as_root[@]}" apt-get update -qq
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 fi
 if ! node -e 'process.exit(+(parseInt(process.versions.node) < 20))'; then
 	echo "the browser tests need Node 20 or later, this is $(node --version): install it, or leave these tests out with SORTIE_BROWSER=skip" >&2

@@ -1,19 +1,18 @@
-/** The package as it ships, in Chromium: by JSPI in a worker, by Atomics in one, and inline. Skipped where there is no Chromium. */
+/** The package as it ships, in Chromium: by JSPI in a worker, by Atomics in one, and inline. Skipped where there is no Chromium; make test sees to one. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import type * as sortie from "../src/index.js";
+import { findChromium } from "./find_chromium.mjs";
 import { openPage } from "./page.mjs";
 
 const root = fileURLToPath(new URL("./", import.meta.url));
-const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** What a page has: see page.mjs. */
 declare const globalThis: { sortie: typeof sortie; upstream: string; plugin: sortie.Plugin; crossOriginIsolated: boolean };
 
 for (const mode of ["jspi", "atomics", "inline"] as const) {
-  describe(`Chromium, ${mode}`, { skip: !existsSync(chromium) }, () => {
+  describe(`Chromium, ${mode}`, { skip: !findChromium() }, () => {
     let page: Awaited<ReturnType<typeof openPage>>;
     before(async () => void (page = await openPage(root, { isolated: mode === "atomics", console: (line: string) => console.log(line) })));
     after(() => page?.close());

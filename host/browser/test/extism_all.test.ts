@@ -10,7 +10,7 @@ class FakeSession implements Session {
   group: Group | undefined;
 
   private outcome({ url }: FetchRequest): Outcome {
-    const common = { url, attempts: 1, elapsedMs: 1.23456, redirected: false, headers: [["x-a", "\xc3\xa9"]] as [string, string][] };
+    const common = { url, attempts: 1, elapsedMs: 1.23456, redirected: false, headers: [["x-a", "\u00e9"]] as [string, string][] };
     if (url === "bytes") return { state: "fulfilled", response: { ...common, status: 200, body: Uint8Array.of(0xff, 0xfe) } };
     if (url === "cancelled") return { state: "cancelled", error: { code: "cancelled", message: "m", url, attempts: 0, retryable: false } };
     if (url === "status") {
@@ -38,8 +38,8 @@ class FakeSession implements Session {
   close = async () => {};
 }
 
-async function fetchAll(input: unknown, session: FakeSession | undefined = new FakeSession()) {
-  const call = new Call(session, { body: new Uint8Array() }, { output: 0, requestBytes: 0, held: 0 }, new Log(1000));
+async function fetchAll(input: unknown, session: FakeSession | undefined = new FakeSession(), held = 1 << 20) {
+  const call = new Call(session, { body: new Uint8Array() }, { output: 0, requestBytes: 0, held }, new Log(1000));
   const bytes = typeof input === "string" ? new TextEncoder().encode(input) : new TextEncoder().encode(JSON.stringify(input));
   const answer = await ask(call, { op: "fetch_all", args: [], bytes, more: new Uint8Array() });
   return { answer: JSON.parse(new TextDecoder().decode(answer!.bytes)), group: session?.group };
@@ -57,7 +57,7 @@ test("what is asked for reaches the engine, and its outcomes the plugin", async 
   assert.deepEqual({ ...group, requests: group!.requests.length }, { mode: "quorum", count: 2, concurrency: 8, timeoutMs: 2000, requests: 4 });
   const [first, second] = group!.requests;
   assert.deepEqual(first, {
-    method: "PUT", url: "text", headers: [["a", "\xc3\xa9"]], body: new Uint8Array([0x78]), timeoutMs: 5, attemptTimeoutMs: 0, hedgeMs: 0, redirect: "error",
+    method: "PUT", url: "text", headers: [["a", "\u00e9"]], body: new Uint8Array([0x78]), timeoutMs: 5, attemptTimeoutMs: 0, hedgeMs: 0, redirect: "error",
     expect: "2xx", stream: false, retry: { attempts: 3, backoffMs: 1, maxBackoffMs: 0, statuses: [503] },
   });
   assert.deepEqual(second!.body, new Uint8Array([0xff, 0xfe]));
@@ -95,4 +95,9 @@ test("what can't be run is an answer, too", async () => {
   const call = new Call(undefined, { body: new Uint8Array() }, { output: 0, requestBytes: 0, held: 0 }, new Log(1000));
   const answer = await ask(call, { op: "fetch_all", args: [], bytes: new Uint8Array([0x7b, 0x7d]), more: new Uint8Array() });
   assert.equal(JSON.parse(new TextDecoder().decode(answer!.bytes)).error.code, "cancelled", "while it is initialised");
+});
+
+test("an answer that is longer than the plugin's memory isn't made", async () => {
+  const { answer } = await fetchAll({ requests: [{ url: "text" }] }, new FakeSession(), 4);
+  assert.equal(answer.error.code, "response_too_large");
 });

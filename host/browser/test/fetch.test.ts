@@ -4,7 +4,11 @@ import { describe, test } from "node:test";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { codes, idempotent, retryable } from "../src/fetch/index.js";
 import { isExpected, parseExpect } from "../src/fetch/expect.js";
+import { requestHeader } from "../src/fetch/header.js";
+import { hide } from "../src/fetch/redact.js";
+import type { FetchRecord } from "../src/fetch/types.js";
 import { isFail } from "../src/policy/failure.js";
+import { parseURL } from "../src/policy/url.js";
 import { bench, text, Upstream } from "./fetch_bench.js";
 
 const nowhere = "http://127.0.0.1:9/"; // what is refused before it is sent
@@ -290,4 +294,17 @@ test("codes", () => {
   }
   for (const code of ["timeout", "cancelled", "tls_error", "decode_error", "http_status", "browser_header", "nonsense"]) assert(!retryable(code, "GET"), code);
   assert(idempotent("PUT") && !idempotent("PATCH"));
+});
+
+test("what a guest or an upstream sends takes no time by its square", () => {
+  const blanks = "a" + " ".repeat(4 << 20) + "b", from = performance.now();
+  assert.ok(isFail(requestHeader([["x", blanks]], [])));
+  assert.ok(isFail(parseExpect(blanks)));
+  for (let i = 0; i < 100; i++) assert.ok(isFail(parseURL("http://a.test/" + " ".repeat(8000) + "b")));
+  const parts = Array.from({ length: 7000 }, (_, i) => "a" + String(i).padStart(8, "0"));
+  const record = { url: "", exchanges: Array.from({ length: 20 }, () => ({ url: "", response_headers: [["x", "a".repeat(1 << 16)]] })) } as unknown as FetchRecord;
+  hide(record, parts);
+  assert.deepEqual(record.exchanges[0]!.response_headers, [["x", "[redacted]"]]);
+  const took = performance.now() - from;
+  assert.ok(took < 1000, `${took} ms`);
 });

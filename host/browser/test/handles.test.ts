@@ -147,3 +147,41 @@ test("the response is given once, and is bounded", () => {
   assert.deepEqual([does("cancel", [id]).result, does("drop", [id]).result], [-2, -2]);
   assert.deepEqual([does("write", [id, 10], new Uint8Array(10)).result, does("write", [id, 1], new Uint8Array(1)).result], [10, -9]);
 });
+
+test("a group that ends at once costs what its members cost, however many are waited for", async () => {
+  const { session, does, later } = start();
+  const n = 30_000;
+  does("group", Array.from({ length: n }, () => 0), groupOf(...Array.from({ length: n }, () => fetchOf())));
+  const waiting = later("wait", [1, -1], handles(...Array.from({ length: n }, (_, i) => i + 2)));
+  const from = performance.now();
+  session.settle.forEach((settle) => settle(fulfilled()));
+  assert.equal((await waiting)!.result, n);
+  const took = performance.now() - from;
+  assert.ok(took < 2000, `${took} ms`); // it was the square of that
+});
+
+test("events that nobody reads don't pile up", () => {
+  const { session, call, does } = start();
+  for (let i = 0; i < 200_000; i++) {
+    const id = does("send", [0], fetchOf()).result;
+    session.settle.pop()!(fulfilled());
+    does("drop", [id]);
+  }
+  assert.ok((call.handles as unknown as { events: number[] }).events.length <= 1 << 18);
+  does("send", [0], fetchOf());
+  session.settle.pop()!(fulfilled());
+  assert.deepEqual([...does("events", [4]).bytes!], [...handles(200_001)]);
+});
+
+test("fields are bytes to the guest, whatever their text", () => {
+  const { session, does } = start();
+  const withField = new Encoder().string("").string("u").fields([["x", "\u00c4\u008a"]]).varint(0).varint(0).varint(0).varint(0).string("").bool(false).varint(0).varint(0).done();
+  const id = does("send", [0], withField).result;
+  assert.deepEqual(session.requests[0]!.headers, [["x", "\u010a"]], "UTF-8 is text to the engine");
+  const outcome = fulfilled();
+  if (outcome.state === "fulfilled") outcome.response.headers = [["x", "a\u010ab"]]; // whose last byte alone is a line feed
+  session.settle[0]!(outcome);
+  const bytes = Buffer.from(does("head", [id, 1000]).bytes!);
+  assert.ok(bytes.includes(Buffer.from("a\u010ab")));
+  assert.ok(!bytes.includes(Buffer.from("a\nb")));
+});

@@ -4,13 +4,14 @@
  * itself when the host writes where it may not, or accepts a range outside the memory. See host/wat_fuzz_test.go.
  */
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import { signatures } from "../src/guest/signatures.js";
 import type * as sortie from "../src/index.js";
 import type { Plugin, Report } from "../src/index.js";
 import { chance } from "./chance.js";
+import { findChromium } from "./find_chromium.mjs";
 import { openPage } from "./page.mjs";
 import { loaded, loopback, wat } from "./plugins.js";
 import { eventually, upstream } from "./upstream.js";
@@ -290,7 +291,7 @@ async function check(arena: Arena): Promise<void> {
   assert.equal((await arena.invoke("canary", [bytes.length & 255, bytes.length >> 8, ...bytes], 0)).text, "ok");
 }
 
-const chromium = existsSync(process.env.CHROMIUM ?? "/usr/bin/chromium");
+const chromium = findChromium() !== undefined;
 const arenas: [name: string, open: () => Promise<Arena>, skip: boolean][] = [
   ["Node", nodeArena, false], ["Chromium, JSPI", () => chromiumArena("jspi"), !chromium], ["Chromium, Atomics", () => chromiumArena("atomics"), !chromium],
 ];

@@ -121,3 +121,19 @@ test("a compiled module runs as it is", async () => {
   assert.equal((await (await p.fetch("/allocate")).json()).code.startsWith("limit_"), true);
   p.close();
 });
+
+test("a guest that calls the host all the time has no more CPU time than others", async () => {
+  // (loop (call $quiet (i32.const 0)) (loop count down from 3,000,000) (br 1))
+  const wasm = hex("0061736d01000000010a0260017f017f6000017f0218010e736f727469653a686f73742f76310571756965740000030201010503010001071302066d656d6f727902000668616e646c6500010a25012301017f0340410010001a41c08db70121000340200041016b22000d000b0c000b41000b");
+  const busy = await loaded(wasm, { limits: { wall: "10s", cpu: "200ms" } });
+  const got = await busy.fetch("/");
+  assert.equal(got.headers.get("sortie-error"), "limit_cpu");
+  assert.ok(busy.lastReport!.cpu_ms < 300, `${busy.lastReport!.cpu_ms} ms`);
+  busy.close();
+});
+
+test("a guest that sleeps as it starts is given up", async () => {
+  // _initialize: poll_oneoff of one clock that runs out in 36 years
+  const wasm = hex("0061736d0100000001100360047f7f7f7f017f6000006000017f02260116776173695f736e617073686f745f70726576696577310b706f6c6c5f6f6e656f6666000003030201020503010001072103066d656d6f727902000b5f696e697469616c697a6500010668616e646c6500020a16020f00410041c000410141800110001a0b040041000b0b0e010041180b080000000000000010");
+  await assert.rejects(loaded(wasm, { limits: { wall: "200ms" } }), { code: "invalid_wasm", message: /doesn't start/ });
+});

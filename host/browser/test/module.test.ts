@@ -95,3 +95,26 @@ test("no bytes make the inspection fail otherwise than by refusing", async () =>
     }
   }
 });
+
+test("tables grow no further together than one alone", async () => {
+  const n = 64;
+  const types = [1, 1, ...noneToI32], grow = Array.from({ length: n }, (_, i) => [0xd0, 0x70, 0x41, 0xe0, 0xd4, 0x03, 0xfc, 0x0f, i, 0x1a]).flat(); // by 60,000
+  const [functions] = handle([]);
+  const size = grow.length + 4, u = (v: number) => [(v & 0x7f) | 0x80, v >> 7];
+  const code = [10, ...u(size + 3), 1, ...u(size), 0, ...grow, 0x41, 0, 0x0b];
+  const tables = [4, ...u(1 + n * 3), n, ...Array.from({ length: n }, () => [0x70, 0, 0]).flat()];
+  const exported = [7, ...u(10 + n * 5), n + 1, ...text("handle"), 0, 0, ...Array.from({ length: n }, (_, i) => [2, 0x74, 0x30 + i, 1, i]).flat()];
+  const bytes = Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, types[0]!, types.length - 1, ...types.slice(1), functions![0], functions!.length - 1, ...functions!.slice(1), ...tables, ...exported, ...code]);
+  const out = rewrite(new Outline(bytes), 1 << 27);
+  const { exports: all } = (await WebAssembly.instantiate(out.bytes as Uint8Array<ArrayBuffer>)).instance;
+  (all.handle as () => number)();
+  const entries = Object.values(all).reduce((sum, e) => sum + (e instanceof WebAssembly.Table ? e.length : 0), 0);
+  assert.ok(entries <= 1_000_000, `${entries} entries`);
+});
+
+test("growth behind a block with a reference's type is seen", () => {
+  // (block (result (ref null 16)) (memory.grow (i32.const 32)) unreachable): 16 is call's opcode, and 32 local.get's
+  const body = [0x02, 0x63, 0x10, 0x41, 0x20, 0x40, 0, 0x1a, 0x00, 0x0b, 0x1a, 0x41, 0, 0x0b];
+  const out = rewrite(new Outline(module([1, 1, ...noneToI32], [3, 1, 0], [5, 1, 0, 1], [7, 1, ...text("handle"), 0, 0], [10, 1, body.length + 1, 0, ...body])), 1 << 24);
+  assert.notEqual(out.refused, "");
+});

@@ -10,3 +10,5 @@ export function openPage(root: string, options?: Options): Promise<{
   origin: string;
   close(): Promise<void>;
 }>;
+
+export function serve(root: string, options?: Options): Promise<{ origin: string; close(): void }>;

@@ -8,6 +8,7 @@ import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { chromium } from "playwright-core";
+import { chromiumArgs, findChromium } from "./find_chromium.mjs";
 
 const types = { ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
 const html = '<!doctype html><meta charset="utf-8"><title>Sortie</title><link rel="icon" href="data:,"><script type="module">import * as s from "/dist/index.js"; globalThis.sortie = s; globalThis.upstream = location.origin + "/up";</script>';
@@ -38,8 +39,8 @@ export async function serve(root, { isolated = false } = {}) {
 export async function openPage(root, options = {}) {
   const server = await serve(root, options);
   const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", ...(options.args ?? [])],
+    executablePath: findChromium(),
+    args: [...chromiumArgs, ...(options.args ?? [])],
   });
   const page = await browser.newPage();
   page.on("console", (m) => options.console?.(m.text()));

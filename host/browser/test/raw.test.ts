@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { contentType } from "../src/invocation/content_type.js";
-import { built, loaded, loopback } from "./plugins.js";
+import { built, hex, loaded, loopback } from "./plugins.js";
 import { upstream } from "./upstream.js";
 import type { Upstream } from "./upstream.js";
 
@@ -73,4 +73,13 @@ test("the type of an answer is guessed as the server does", () => {
   for (const [body, want] of cases) {
     assert.equal(contentType(typeof body === "string" ? new TextEncoder().encode(body) : body), want, String(body));
   }
+});
+
+test("what error_set says is bounded", async () => {
+  // (call $error_set (call $alloc (i64.const 16777216))) (i32.const 1)
+  const wasm = hex("0061736d01000000010e0360017e017e60017e006000017f0235020f65787469736d3a686f73742f656e7605616c6c6f6300000f65787469736d3a686f73742f656e76096572726f725f7365740001030201020503010001071302066d656d6f727902000668616e646c6500020a0f010d0042808080081000100141010b");
+  const plugin = await loaded(wasm);
+  const problem = await (await plugin.fetch("/")).json();
+  assert.deepEqual([problem.code, problem.detail.length], ["plugin_error", 8192]);
+  plugin.close();
 });

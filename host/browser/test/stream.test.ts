@@ -1,6 +1,7 @@
 /** Bodies in pieces, both ways: what host/stream_test.go asks of the server. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { Queue } from "../src/guest/queue.js";
 import type { Plugin } from "../src/index.js";
 import { built, loaded, loopback } from "./plugins.js";
 import { eventually, upstream } from "./upstream.js";
@@ -103,4 +104,15 @@ test("an answer without a body comes when its guest has ended", async () => {
   assert.equal(got, "TimeoutError", "it ticks for ever");
   const fail = await plugin.fetch("/fail", { method: "HEAD" });
   assert.equal(fail.headers.get("sortie-error"), "plugin_error");
+});
+
+test("a stream that comes byte by byte costs little more than its bytes", async () => {
+  const queue = new Queue();
+  for (let i = 0; i < 1 << 16; i++) assert.equal(queue.put(Uint8Array.of(i), () => {}), 1);
+  assert.equal(queue.put(Uint8Array.of(0), () => {}), "again");
+  const from = performance.now();
+  const all = await queue.next();
+  const took = performance.now() - from;
+  assert.ok(took < 200, `${took} ms`); // it was ten times that
+  assert.ok(all!.length === 1 << 16 && all!.every((b, i) => b === (i & 255)));
 });

@@ -4,8 +4,9 @@ import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
+import { chromiumArgs, findChromium } from "../../../host/browser/test/find_chromium.mjs";
 import { startUpstream } from "./upstream.mjs";
 
 const here = import.meta.dirname;
@@ -13,14 +14,6 @@ const root = resolve(here, "../../..");
 const shots = join(root, "build/console-screenshots");
 
 export const axeSource = readFileSync(join(here, "../node_modules/axe-core/axe.min.js"), "utf8");
-
-/** The browser: SORTIE_CHROMIUM, or one of the PATH. */
-export function chromiumPath() {
-  const names = ["chromium", "chromium-browser", "google-chrome"];
-  const found = process.env.SORTIE_CHROMIUM ?? process.env.PATH.split(delimiter).flatMap((dir) => names.map((name) => join(dir, name))).find(existsSync);
-  assert(found, "There is no Chromium in the PATH: install it, or say where it is in SORTIE_CHROMIUM.");
-  return found;
-}
 
 /** The binary under test: SORTIE_BIN, or build/sortie. */
 function binary() {
@@ -122,7 +115,7 @@ export async function startWorld() {
   const dir = mkdtempSync(join(tmpdir(), "sortie-plugin-"));
   const wasm = buildPlugin(dir);
   const upstream = await startUpstream();
-  const browser = await chromium.launch({ executablePath: chromiumPath(), headless: true, args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
+  const browser = await chromium.launch({ executablePath: findChromium(), headless: true, args: chromiumArgs });
   return {
     dir,
     wasm,

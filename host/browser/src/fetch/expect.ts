@@ -1,4 +1,5 @@
 import { fail, type Fail } from "../policy/failure.js";
+import { trimmed } from "../manifest/text.js";
 import { quote } from "./text.js";
 
 /** The statuses that fulfil a fetch, as pairs of the least and the most; none: any. */
@@ -9,7 +10,7 @@ export function parseExpect(text: string): Expect | Fail {
   const ranges: Expect = [];
   if (text.trim() === "") return ranges;
   for (const part of text.split(",")) {
-    const shown = part.replace(/^[ \t]+|[ \t]+$/g, ""), class_ = /^([1-5])xx$/i.exec(shown);
+    const shown = trimmed(part), class_ = /^([1-5])xx$/i.exec(shown);
     const range = class_ ? [+class_[1]! * 100, +class_[1]! * 100 + 99] : /^([1-5]\d\d)(?:[ \t]*-[ \t]*([1-5]\d\d))?$/.exec(shown)?.slice(1).map((n) => +(n ?? 0));
     const [from = 0, to = 0] = range ?? [];
     if (!range || (to !== 0 && from > to)) {

@@ -1,4 +1,4 @@
-import { byteLength, isFieldValue, isToken } from "../manifest/text.js";
+import { byteLength, isFieldValue, isToken, trimmed } from "../manifest/text.js";
 import { fail, type Fail } from "../policy/failure.js";
 import { maxMethod, maxRequestFields, maxRequestHead, maxResponseFields, maxResponseHead } from "./params.js";
 import { fromFieldBytes, quote } from "./text.js";
@@ -24,7 +24,7 @@ export function requestHeader(fields: Field[], defaults: Field[]): Header | Fail
   let size = 0;
   for (const [name, raw] of fields) {
     if (!isToken(name)) return fail("invalid_request", `the header name ${quote(name)} is not a token`);
-    const value = raw.replace(/^[ \t]+|[ \t]+$/g, ""), lower = name.toLowerCase();
+    const value = trimmed(raw), lower = name.toLowerCase();
     if (!isFieldValue(value)) return fail("invalid_request", `the header ${quote(name)} has a control character in its value`);
     size += name.length + byteLength(value) + 4;
     if (!hostOwned(lower)) header.set(lower, [...(header.get(lower) ?? []), value]);

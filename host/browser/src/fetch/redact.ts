@@ -4,6 +4,7 @@ import { bounded } from "./text.js";
 import type { Field, FetchRecord } from "./types.js";
 
 const redacted = "[redacted]";
+const maxSearch = 1 << 24; // characters looked at, for all credentials of a fetch together
 const minCredential = 8; // characters from which on a text is taken for a credential wherever it stands
 
 /** Whether a field's value is a credential by its name; the name is in lower case. secretFields are those that carry an operator's secret. */
@@ -41,14 +42,16 @@ export function without(text: string, all: string[]): string {
   return all.reduce((left, one) => left.replaceAll(one, redacted), text);
 }
 
-/** Takes out of a record what an upstream has sent back of the request's credentials. */
+/** Takes out of a record what an upstream has sent back of the request's credentials. Where looking for all would take long, nothing it sent is shown. */
 export function hide(record: FetchRecord, all: string[]): void {
   if (all.length === 0) return;
+  const answered = record.exchanges.flatMap((exchange) => exchange.response_headers ?? []).reduce((n, [, value]) => n + value.length, 0);
+  const shown = all.length * answered > maxSearch ? () => redacted : (value: string) => without(value, all);
   record.url = without(record.url, all);
   if (record.message) record.message = without(record.message, all);
   for (const exchange of record.exchanges) {
     exchange.url = without(exchange.url, all);
-    exchange.response_headers = exchange.response_headers?.map(([name, value]) => [name, without(value, all)]);
+    exchange.response_headers = exchange.response_headers?.map(([name, value]) => [name, shown(value)]);
   }
 }
 

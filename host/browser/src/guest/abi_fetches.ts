@@ -8,7 +8,8 @@
  *	outcomes: [handle, cap] -> bytes of whole records | -EBADF -EAGAIN -E2BIG
  *	quiet, cancel, drop: [handle] -> 0 | -EINVAL -EBADF
  */
-import type { FetchFailure, FetchRequest, FetchResponse, Group, Outcome, Retry, State } from "../fetch/types.js";
+import { fromFieldBytes, toFieldBytes } from "../fetch/text.js";
+import type { FetchFailure, FetchRequest, FetchResponse, Field, Group, Outcome, Retry, State } from "../fetch/types.js";
 import { sized } from "./abi.js";
 import type { Asked } from "./abi.js";
 import type { Answer, Call } from "./call.js";
@@ -102,7 +103,7 @@ function readFetch(bytes: Uint8Array, bodies: Bodies, open: boolean): Read {
   const d = new Decoder(bytes);
   const flags = open ? d.number(flagResponse | flagRequest) : 0;
   const request: FetchRequest = {
-    method: d.string(), url: d.string(), headers: d.fields(),
+    method: d.string(), url: d.string(), headers: eachValue(d.fields(), fromFieldBytes),
     timeoutMs: d.duration(), attemptTimeoutMs: d.duration(), hedgeMs: d.duration(),
     redirect: redirects[d.number(2)]!, expect: d.string(), stream: (flags & flagResponse) !== 0,
   };
@@ -215,8 +216,13 @@ export function writeFailure(e: Encoder, f: FetchFailure): Encoder {
 }
 
 function writeResponse(e: Encoder, r: FetchResponse): Encoder {
-  e.varint(r.status).string(r.url).bool(r.redirected).varint(r.attempts).duration(r.elapsedMs).fields(r.headers);
+  e.varint(r.status).string(r.url).bool(r.redirected).varint(r.attempts).duration(r.elapsedMs).fields(eachValue(r.headers, toFieldBytes));
   return e.varint(r.stream ? unknownLength : r.body.length);
+}
+
+/** Fields are text to the engine, and bytes to the guest. */
+function eachValue(fields: Field[], to: (value: string) => string): Field[] {
+  return fields.map(([name, value]) => [name, to(value)]);
 }
 
 export function quiet(c: Call, { args }: Asked): Answer {

@@ -9,7 +9,7 @@ import { debug, error, info, warn } from "./log.js";
 import type { Printer } from "./log.js";
 import type { Config } from "./protocol.js";
 import { bytesOf, Decoder, textOf } from "./wire.js";
-import { maxJSON, maxLog, maxVars } from "./limits.js";
+import { maxFailure, maxJSON, maxLog, maxVars } from "./limits.js";
 
 /** What a raw plugin has for one invocation. */
 export class Extism {
@@ -48,7 +48,7 @@ export class Extism {
 
   /** What the guest gave error_set. */
   said(): string {
-    return textOf(this.kernel.read(this.kernel.error));
+    return textOf(this.kernel.read(this.kernel.error).subarray(0, maxFailure));
   }
 
   private logging(level: number) {

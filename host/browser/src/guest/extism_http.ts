@@ -6,7 +6,7 @@ import type { FetchRequest, Field, Outcome } from "../fetch/types.js";
 import type { Asked } from "./abi.js";
 import type { Answer, Call } from "./call.js";
 import { warn } from "./log.js";
-import { bytesOf, Encoder, latin1, latin1Bytes, textOf } from "./wire.js";
+import { Encoder, textOf } from "./wire.js";
 import { maxHTTPJSON } from "./limits.js";
 
 /** http_request: JSON, body -> status, and the fields as a JSON object `string`, then the body; status 0 if it failed */
@@ -42,7 +42,7 @@ function readRequest(c: Call, bytes: Uint8Array): FetchRequest | undefined {
     const headers = [q.headers, q.header].flatMap((fields) =>
       Object.entries(fields ?? {})
         .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, value]): Field => [latin1(bytesOf(name)), latin1(bytesOf(text(value)))]),
+        .map(([name, value]): Field => [name, text(value)]),
     );
     return {
       method: text(q.method).toUpperCase(), url: text(q.url), headers, stream: false, redirect: "follow", expect: "",
@@ -62,9 +62,7 @@ function fault(): never {
 function joined(headers: Field[]): Record<string, string> {
   const out: Record<string, string> = Object.create(null);
   for (const [name, value] of headers) {
-    const key = textOf(latin1Bytes(name.toLowerCase()));
-    const shown = textOf(latin1Bytes(value));
-    out[key] = key in out ? `${out[key]}, ${shown}` : shown;
+    out[name] = name in out ? `${out[name]}, ${value}` : value;
   }
   return out;
 }

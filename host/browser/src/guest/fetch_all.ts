@@ -6,6 +6,7 @@ import type { FetchRequest, FetchResponse, Field, Group, Outcome } from "../fetc
 import type { Asked } from "./abi.js";
 import type { Answer, Call } from "./call.js";
 import { bytesOf, latin1, latin1Bytes, textOf } from "./wire.js";
+import { received } from "./handles.js";
 import { maxHandles, maxJSON } from "./limits.js";
 
 /** What isn't fetch_all's JSON, in words. */
@@ -15,12 +16,24 @@ class Malformed extends Error {}
 export async function allFetches(c: Call, { bytes }: Asked): Promise<Answer | undefined> {
   const answer = await run(c, bytes);
   if (c.stopped) return undefined;
-  const out = bytesOf(JSON.stringify(answer));
+  const out = bytesOf(textOfAnswer(answer));
   return { result: out.length, bytes: out };
+}
+
+/** JSON can be six times as long as what it holds, and longer than an engine's strings can be. */
+function textOfAnswer(answer: object): string {
+  try {
+    return JSON.stringify(answer);
+  } catch (e) {
+    if (e instanceof RangeError) return JSON.stringify(tooLong);
+    throw e;
+  }
 }
 
 /** An answer that says why nothing was fetched. */
 export const refusal = (code: string, message: string) => ({ error: { code, message } });
+
+const tooLong = refusal("response_too_large", "the answer doesn't fit the plugin's memory (limits.memory)");
 
 async function run(c: Call, bytes: Uint8Array): Promise<object> {
   const session = c.session;
@@ -41,6 +54,8 @@ async function run(c: Call, bytes: Uint8Array): Promise<object> {
     );
   }
   if (c.stopped) return {};
+  const total = outcomes.reduce((n, outcome) => n + (received(outcome)?.body.length ?? 0), 0);
+  if (total > c.limits.held) return tooLong;
   return { results: outcomes.map(result), usage: session.usage() };
 }
 
@@ -132,7 +147,7 @@ function headers(v: unknown): Field[] {
     if (!Array.isArray(pair)) throw new Malformed(`"headers" has an entry that is no [name, value]`);
     const [name = "", value = ""] = pair as unknown[];
     if (typeof name !== "string" || typeof value !== "string") throw new Malformed(`"headers" has an entry that is no [name, value]`);
-    return [latin1(bytesOf(name)), latin1(bytesOf(value))];
+    return [name, value];
   });
 }
 
@@ -146,7 +161,7 @@ function result(outcome: Outcome): object {
 function response(r: FetchResponse): object {
   return {
     status: r.status,
-    headers: r.headers.map(([name, value]) => [textOf(latin1Bytes(name)), textOf(latin1Bytes(value))]),
+    headers: r.headers,
     ...bodyOf(r.body),
     url: r.url, redirected: r.redirected, attempts: r.attempts, elapsed_ms: Math.round(r.elapsedMs * 1000) / 1000,
   };

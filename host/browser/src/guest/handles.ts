@@ -1,6 +1,7 @@
 import { FetchError } from "../fetch/types.js";
 import type { FetchFailure, FetchRequest, FetchResponse, Group, Outcome, Session } from "../fetch/types.js";
 import { eof, Queue } from "./queue.js";
+import { bytesOf, textOf } from "./wire.js";
 import { lastHandle, maxErrorURL, maxHandles } from "./limits.js";
 
 const cancelled: FetchFailure = { code: "cancelled", message: "cancelled by the plugin", url: "", attempts: 0, retryable: false };
@@ -138,7 +139,7 @@ export class Handles {
     const open = this.open.get(id) === handle;
     const body = outcome && received(outcome)?.stream;
     if (open && outcome) {
-      if (outcome.state !== "fulfilled") outcome.error.url = outcome.error.url.slice(0, maxErrorURL);
+      if (outcome.state !== "fulfilled") outcome.error.url = textOf(bytesOf(outcome.error.url).slice(0, maxErrorURL)); // a slice would keep all of it
       handle.outcome = outcome;
     }
     if (open && !handle.quiet) this.event(id, handle);
@@ -197,6 +198,8 @@ export class Handles {
   private event(id: number, handle: Handle): void {
     if (handle.told) return;
     handle.told = true;
+    // A guest may never read them, and drop what they tell of.
+    if (this.events.length > 2 * maxHandles) this.events = this.events.filter((event) => this.open.has(event));
     this.events.push(id);
   }
 
@@ -230,10 +233,19 @@ export class Handles {
       };
       // A timer can't be longer than 2^31 ms; no invocation is.
       const timer = timeout > 0 && timeout < 2 ** 31 ? setTimeout(() => done(check()), timeout) : undefined;
-      this.waiter = () => {
+      let looking = false;
+      // Once for all that moves at the same time: a guest may wait for as many handles as settle when their group ends.
+      const look = () => {
+        looking = false;
+        if (this.waiter !== waiter) return;
         const v = check();
         if (v !== undefined) done(v);
       };
+      const waiter = () => {
+        if (!looking) queueMicrotask(look);
+        looking = true;
+      };
+      this.waiter = waiter;
       this.unwait = () => done(undefined);
     });
   }

@@ -37,7 +37,8 @@ export class Kernel {
 
   /** Makes a block of n bytes; 0 where there is no room. */
   alloc(n: number, own: boolean): number {
-    if (n === 0 || n > 2 ** 32 || (own && this.blocks.size >= maxBlocks)) return 0;
+    const most = own ? maxBlocks : 2 * maxBlocks; // the host's answers have room left, but a guest can ask for them without end
+    if (n === 0 || n > 2 ** 32 || this.blocks.size >= most) return 0;
     let capacity = 2 ** Math.max(Math.ceil(Math.log2(n)), 4);
     let offset = this.free.get(capacity)?.pop();
     if (offset === undefined) {

@@ -45,8 +45,10 @@ export function instruction(r: Reader): number {
       memarg(r);
       break;
     case "s":
-    case "b": // a type, or an index: one signed integer either way
-      blockOrInteger(r);
+      r.leb();
+      break;
+    case "b":
+      blockType(r);
       break;
     case "?":
       other(r, op);
@@ -61,9 +63,10 @@ function unknown(op: number): never {
   throw new UnknownInstruction(`0x${op.toString(16)}`);
 }
 
-/** A signed LEB128 integer. A block's type with a reference's heap type after it (0x63, 0x64) is two of them. */
-function blockOrInteger(r: Reader): void {
-  r.leb();
+/** A value type, or a type's index, which is a signed integer; the types of values are the negative ones of one byte. */
+function blockType(r: Reader): void {
+  if (r.bytes[r.at]! & 0x40 && r.bytes[r.at]! < 0x80) r.valueType();
+  else r.leb();
 }
 
 function memarg(r: Reader): void {
@@ -80,7 +83,7 @@ function other(r: Reader, op: number): void {
       for (let n = r.u32(); n > 0; n--) r.valueType();
       break;
     case 0x1f: // try_table
-      r.leb();
+      blockType(r);
       for (let n = r.u32(); n > 0; n--) {
         if (r.byte() < 2) r.u32(); // a tag
         r.u32();

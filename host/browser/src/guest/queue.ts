@@ -4,6 +4,9 @@ import { streamSize } from "./limits.js";
 export const again = "again"; // nothing can be moved now; told is called when that changes
 export const closed = "closed"; // nobody takes what is written any more
 
+/** Bytes up to which parts are joined. */
+const joined = 2 << 10;
+
 /** The clean end of a stream. */
 export const eof = Symbol("eof");
 
@@ -50,8 +53,7 @@ export class Queue {
     if (this.shut || this.ending) return closed;
     const n = Math.min(from.length, streamSize - this.size);
     if (n > 0) {
-      this.parts.push(from.slice(0, n));
-      this.size += n;
+      this.push(from.slice(0, n));
       this.wake();
     }
     if (n > 0 || from.length === 0) return n;
@@ -104,8 +106,7 @@ export class Queue {
           return;
         }
         if (value.length === 0) continue;
-        this.parts.push(value);
-        this.size += value.length;
+        this.push(value);
         this.moved();
       }
     } catch (error) {
@@ -166,6 +167,20 @@ export class Queue {
       this.size = 0;
     }
     this.moved();
+  }
+
+  /** Adds a part. Small ones are joined, so that a stream that comes byte by byte costs little more than its bytes. */
+  private push(part: Uint8Array): void {
+    this.size += part.length;
+    const last = this.parts.at(-1);
+    if (!last || last.length + part.length > joined) {
+      this.parts.push(part);
+      return;
+    }
+    const both = new Uint8Array(last.length + part.length);
+    both.set(last);
+    both.set(part, last.length);
+    this.parts[this.parts.length - 1] = both;
   }
 
   private moved(): void {

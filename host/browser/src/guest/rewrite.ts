@@ -86,12 +86,13 @@ function cutLimits(mod: Outline, edits: Map<number, Uint8Array>, pages: number, 
     const s = mod.section(id);
     if (!s) continue;
     const r = new Reader(mod.bytes, s.from, s.to);
+    const each = Math.floor(most / Math.max(mod.tables.length, 1)); // of memories there is one
     const cut = r.vector(() => {
       const from = r.at;
       if (id === sections.table) r.valueType();
       const type = [...mod.bytes.subarray(from, r.at)];
       const { min, max } = limits(r);
-      return [...type, 1, ...leb(min), ...leb(Math.max(Math.min(max ?? most, most), min))];
+      return [...type, 1, ...leb(min), ...leb(Math.max(Math.min(max ?? each, each), min))];
     });
     edits.set(id, join([leb(cut.length), ...cut]));
   }

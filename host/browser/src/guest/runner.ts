@@ -195,6 +195,7 @@ export class Runner implements Host {
     this.running.whole = undefined;
     this.running.until = performance.now() + run.left;
     this.log.begin(this.logged);
+    this.room(0); // what an invocation before had of Extism's memory is free again
     const ended = await this.enter(async () => {
       if (this.plan.raw && !this.extism!.begin(run.body)) return 0;
       const result = await this.export(this.plan.entry)();

@@ -49,10 +49,7 @@ export class WorkerCell implements Cell {
   private broken: ((why: unknown) => void) | undefined;
   private readonly shared: SharedArrayBuffer | undefined;
   private rest: { result: number; bytes: Uint8Array; at: number } | undefined; // of an answer that comes in parts
-  private readonly watch = new CPUWatch(0, () => {
-    this.overCPU = true;
-    this.terminate();
-  });
+  private readonly watch = new CPUWatch(0, () => this.exhausted());
 
   private constructor(private readonly setting: Setting) {
     if (setting.link === "atomics") this.shared = new SharedArrayBuffer(sharedHeader + sharedBytes);
@@ -117,6 +114,7 @@ export class WorkerCell implements Cell {
   private called(m: Called): void {
     const call = this.call!;
     this.watch.stand(m.cpu);
+    if (this.watch.passed) return this.exhausted();
     try {
       const answer = ask(call, asked(m));
       if (answer instanceof Promise) answer.then((a) => this.answer(a), (why) => this.failed(why));
@@ -160,6 +158,11 @@ export class WorkerCell implements Cell {
     setTimeout(() => {
       if (this.call === call && this.waiting) this.terminate();
     }, grace);
+  }
+
+  private exhausted(): void {
+    this.overCPU = true;
+    this.terminate();
   }
 
   /** The worker can't be used any more, by nobody's wish. */

@@ -36,6 +36,11 @@ export class CPUWatch {
     this.used = used;
   }
 
+  /** Whether more was used than may be. A guest that calls often enough is never seen computing for long. */
+  get passed(): boolean {
+    return this.used > this.limit;
+  }
+
   /** Whether the guest runs. */
   get running(): boolean {
     return this.timer !== undefined;

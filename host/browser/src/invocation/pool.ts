@@ -1,3 +1,4 @@
+import { timer } from "../fetch/scope.js";
 import { Call } from "../guest/call.js";
 import { Log } from "../guest/log.js";
 import type { Ended } from "../guest/protocol.js";
@@ -28,7 +29,7 @@ export class Pool {
   constructor(
     private readonly concurrency: number,
     private readonly open: () => Promise<Cell>,
-    private readonly limits: { cpu: number; log: number },
+    private readonly limits: { wall: number; cpu: number; log: number },
     private readonly pooled: boolean, // instances are kept from one invocation to the next
   ) {}
 
@@ -93,6 +94,7 @@ export class Pool {
   private async prepare(cell: Cell): Promise<Ready> {
     const log = new Log(this.limits.log);
     const call = new Call(undefined, { body: new Uint8Array() }, { output: 0, requestBytes: 0, held: 0 }, log);
+    const onTime = timer(this.limits.wall, () => cell.stop(call)); // it may sleep instead of computing
     try {
       const { streamsRequest, failed } = await cell.prepare(call, this.limits.cpu + compiling);
       if (!failed) return { cell, log, streamsRequest };
@@ -101,6 +103,7 @@ export class Pool {
       this.discard(cell);
       throw e;
     } finally {
+      onTime();
       call.close();
     }
   }

@@ -1,6 +1,6 @@
 import { disguise } from "../manifest/disguise.js";
 import { defaultPort } from "../manifest/pattern.js";
-import { byteLength } from "../manifest/text.js";
+import { byteLength, trimmed } from "../manifest/text.js";
 import { parseAddr, type Addr } from "./addr.js";
 import { clip, fail, isFail, quote, type Fail } from "./failure.js";
 
@@ -27,7 +27,7 @@ export interface ParsedURL {
 export function parseURL(raw: string, base?: ParsedURL): ParsedURL | Fail {
   const refused = screen(raw);
   if (refused) return refused;
-  const text = raw.replace(/^ +| +$/g, "");
+  const text = trimmed(raw, " ");
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
   if (!scheme && !base) return fail("invalid_url", `${quoteURL(raw)} has no scheme; write https://…`);
   if (scheme && scheme !== "http" && scheme !== "https") return fail("unsupported_protocol", `the scheme ${quote(scheme)} is not supported; use http or https`);

@@ -1,0 +1,3 @@
+/** Types of find_chromium.mjs. */
+export function findChromium(): string | undefined;
+export const chromiumArgs: string[];
