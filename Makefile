@@ -51,8 +51,8 @@ browser-package: browser browser-tools ## build/sortie-browser-….tgz: the npm 
 # The host's own tests run in Node; host/conformance holds it to the vectors in Node and Chromium; the console's run in Chromium.
 test-browser: build browser
 	@for m in $(NPM); do (cd $$m && npm run --silent check) || exit 1; done
-	@rm -rf $(BUILD)/browser-test && node host/browser/test/build.mjs
-	node --test --test-concurrency=1 $(BUILD)/browser-test/*.test.mjs
+	@rm -rf $(BUILD)/browser-test
+	cd host/browser && npm test --silent
 	SORTIE_BROWSER=required $(GO) test -count=1 -timeout 10m ./host/conformance
 	@sed '/^## /,$$d' $(BUILD)/conformance.md
 	cd server/console && SORTIE_BIN=$(CURDIR)/$(BUILD)/sortie npm run --silent e2e
