@@ -1,4 +1,7 @@
 // The JSON of the server's API; openapi.yaml describes it.
+import type { Budget, Exchange, FetchRecord, Report as LocalReport } from "@sortie/browser";
+
+export type { Budget, Exchange };
 
 export interface Identity {
   name: string;
@@ -101,77 +104,8 @@ export interface LogLine {
   version: number;
 }
 
-export interface Budget {
-  name: string;
-  used: number;
-  limit: number;
-  unit: string;
-}
+/** What was recorded of one fetch; the server's says too what its cache had to do with it. */
+export type Fetch = FetchRecord & { cache?: string };
 
-export interface Exchange {
-  method: string;
-  url: string;
-  attempt: number;
-  hop: number;
-  hedge?: boolean;
-  status?: number;
-  code?: string;
-  rule?: string;
-  protocol?: string;
-  reused: boolean;
-  start_ms: number;
-  elapsed_ms: number;
-  blocked_ms?: number;
-  dns_ms?: number;
-  connect_ms?: number;
-  tls_ms?: number;
-  send_ms?: number;
-  wait_ms?: number;
-  receive_ms?: number;
-  sent: number;
-  received: number;
-  decoded: number;
-}
-
-export interface Fetch {
-  method: string;
-  url: string;
-  state: string;
-  status?: number;
-  code?: string;
-  message?: string;
-  rule?: string;
-  attempts: number;
-  hops: number;
-  bytes: number;
-  cache?: string;
-  start_ms: number;
-  elapsed_ms: number;
-  states: { state: string; at_ms: number }[];
-  exchanges: Exchange[];
-}
-
-/** An invocation's report, by the server or by the browser host. */
-export interface Report {
-  id: string;
-  plugin: string;
-  version: number;
-  kind: string;
-  started: string;
-  method: string;
-  path: string;
-  status: number;
-  code?: string;
-  detail?: string;
-  queue_ms: number;
-  guest_ms: number;
-  cpu_ms: number;
-  fetch_ms: number;
-  total_ms: number;
-  memory: number;
-  fetches: Fetch[];
-  budget: Budget[];
-  logs: { time: string; level: string; message: string }[];
-  host?: string;
-  unenforced?: string[];
-}
+/** An invocation's report, by the server or by the browser host, which says what it couldn't enforce. */
+export type Report = Omit<LocalReport, "fetches" | "host" | "unenforced"> & Partial<Pick<LocalReport, "host" | "unenforced">> & { fetches: Fetch[] };
