@@ -159,8 +159,13 @@ export async function openConsole(world, server, { hash = "", scheme = "light", 
   return {
     page,
     goto: async (to) => {
-      await page.evaluate((hash) => (location.hash = hash), to);
-      await page.waitForFunction(() => document.querySelector("main h1") !== null && document.querySelector(".loading") === null);
+      // The old view stands until the event is there: only another heading than its is the new one's.
+      await page.evaluate((hash) => {
+        if (location.hash === hash) return;
+        document.querySelector("main h1")?.setAttribute("data-old", "");
+        location.hash = hash;
+      }, to);
+      await page.waitForFunction(() => document.querySelector("main h1:not([data-old])") !== null && document.querySelector(".loading") === null);
     },
     close: async () => {
       await context.close();
