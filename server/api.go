@@ -82,9 +82,9 @@ type HostRules struct {
 	Deny  []string `json:"deny"`
 }
 
-// Explanation answers GET /v1/plugins/{name}/explain.
+// Explanation answers GET /v1/plugins/{name}/explain, and is what sortie explain --json prints.
 type Explanation struct {
-	Version int    `json:"version"`
+	Version int    `json:"version,omitempty"` // the command explains a folder's manifest, which has none
 	Method  string `json:"method"`
 	URL     string `json:"url"`
 	Allowed bool   `json:"allowed"`

@@ -9,20 +9,9 @@ import (
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
 	"github.com/sortie-run/sortie/host/fetch/policy"
+	"github.com/sortie-run/sortie/server"
 	"github.com/sortie-run/sortie/server/internal/project"
 )
-
-// explanation is what explain prints with --json.
-type explanation struct {
-	Method  string `json:"method"`
-	URL     string `json:"url"`
-	Allowed bool   `json:"allowed"`
-	Code    string `json:"code,omitempty"`
-	Rule    string `json:"rule,omitempty"`   // as in the manifest
-	Number  int    `json:"number,omitempty"` // its place in fetch.allow, from 1
-	Private bool   `json:"private"`          // the rule says `private: true`
-	Reason  string `json:"reason"`
-}
 
 func (a *app) explainCommand() *cobra.Command {
 	var method, config string
@@ -62,7 +51,7 @@ func (a *app) explainCommand() *cobra.Command {
 			if !allowPrivate && config == "" {
 				d.Reason += privateHint(d.Code, d.Reason)
 			}
-			return a.printDecision(explanation{
+			return a.printDecision(server.Explanation{
 				Method: method, URL: target, Allowed: d.Allowed, Code: string(d.Code), Rule: d.Rule, Number: d.Number, Private: d.Private,
 				Reason: d.Reason,
 			}, asJSON)
@@ -84,7 +73,7 @@ func privateHint(code failure.Code, message string) string {
 	return "; here: --allow-private"
 }
 
-func (a *app) printDecision(e explanation, asJSON bool) error {
+func (a *app) printDecision(e server.Explanation, asJSON bool) error {
 	switch {
 	case asJSON:
 		if err := a.printJSON(e); err != nil {

@@ -96,7 +96,7 @@ export interface Session {
   usage(): { requests: number; bytes: number };
   /** Every fetch so far, in the order of their calls; JSON as the server's report has it. */
   records(): FetchRecord[];
-  /** Codes of what the page can't hold or tell, met so far: browser_address, browser_redirect, browser_upload. */
+  /** Codes of what the page can't hold or tell, met so far: the values of `unenforced` in codes.ts. */
   unenforced(): string[];
   /** Cancels what is in flight and waits for its end. */
   close(): Promise<void>;

@@ -31,7 +31,7 @@ export interface Report {
   budget: Budget[];
   logs: LogLine[];
   host: "browser" | "node";
-  unenforced: string[]; // codes: browser_address, browser_redirect, browser_upload, browser_cpu
+  unenforced: string[]; // codes: browser_cpu, and those of fetch/codes.ts
 }
 
 /** The time in which at least one of the fetches was under way, in ms. */
