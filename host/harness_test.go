@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,10 +149,29 @@ func (g *gauge) hold(d time.Duration) http.HandlerFunc {
 	}
 }
 
-// eventually waits for a condition that others bring about.
+// crowd is hold, but lets nobody go before n have been in flight at once: on a busy machine the first would be gone before the last are there.
+func (g *gauge) crowd(n int64, d time.Duration) http.HandlerFunc {
+	var held gauge
+	var once sync.Once
+	hold, all := held.hold(d), make(chan struct{})
+	return func(w http.ResponseWriter, r *http.Request) {
+		g.enter()
+		defer g.leave()
+		if g.now.Load() >= n {
+			once.Do(func() { close(all) })
+		}
+		select {
+		case <-all:
+		case <-r.Context().Done():
+		}
+		hold(w, r)
+	}
+}
+
+// eventually waits for a condition that others bring about, on a slow machine that is busy too.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+	for deadline := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}

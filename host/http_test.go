@@ -14,6 +14,7 @@ import (
 
 	"github.com/sortie-run/sortie/host"
 	"github.com/sortie-run/sortie/host/fetch"
+	"github.com/sortie-run/sortie/host/manifest"
 )
 
 func TestEcho(t *testing.T) {
@@ -92,7 +93,7 @@ func TestGroupOverlaps(t *testing.T) {
 			p := load(t, newRuntime(t, fetch.Config{}), guestDir, yaml)
 			var g gauge
 			const each = 200 * time.Millisecond
-			srv := httptest.NewServer(g.hold(each))
+			srv := httptest.NewServer(g.crowd(tc.most, each))
 			defer srv.Close()
 			start := time.Now()
 			body, report := call(t, p, "/group", "n", "20", "url", srv.URL+"/", "concurrency", strconv.FormatInt(tc.concurrency, 10))
@@ -186,14 +187,16 @@ func TestAnyCancelsLosers(t *testing.T) {
 
 func TestAsCompleted(t *testing.T) {
 	t.Parallel()
-	p := load(t, newRuntime(t, fetch.Config{}), guestDir, allowLoopback)
-	var last atomic.Int64
-	last.Store(3)
+	op := manifest.DefaultOperator()
+	op.Private = []string{"http://127.0.0.1:*"}
+	rt, engine := start(t, fetch.Config{}, op)
+	p := load(t, rt, guestDir, allowLoopback)
+	var all atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, _ := strconv.ParseInt(r.URL.Path[1:], 10, 64)
-		eventually(t, "my turn", func() bool { return last.Load() == n })
-		time.Sleep(30 * time.Millisecond) // so that the one before has been seen
-		last.Add(-1)
+		n, _ := strconv.Atoi(r.URL.Path[1:])
+		all.Add(1)
+		eventually(t, "my turn", func() bool { return all.Load() == 4 && engine.SlotsInUse() == n+1 }) // those before are over
+		time.Sleep(30 * time.Millisecond)                                                              // and have been seen
 	}))
 	defer srv.Close()
 	if body, _ := call(t, p, "/group", "n", "4", "url", srv.URL+"/", "mode", "as_completed"); body != "[3,2,1,0]" {
@@ -206,7 +209,7 @@ func TestGoroutinesOverlap(t *testing.T) {
 	p := load(t, newRuntime(t, fetch.Config{}), guestDir,
 		"fetch: {allow: [{url: 'http://127.0.0.1:*', private: true}], limits: {concurrency: 16}}")
 	var g gauge
-	srv := httptest.NewServer(g.hold(50 * time.Millisecond))
+	srv := httptest.NewServer(g.crowd(16, 50*time.Millisecond))
 	defer srv.Close()
 	body, report := call(t, p, "/goroutines", "n", "48", "url", srv.URL+"/")
 	for i, got := range fromJSON[[]string](t, body) {
@@ -228,7 +231,7 @@ func TestTimerBesideFetchAndCancel(t *testing.T) {
 	var g gauge
 	srv := httptest.NewServer(g.hold(time.Minute))
 	defer srv.Close()
-	if body, _ := call(t, p, "/timer", "url", srv.URL+"/"); body != "timer true" {
+	if body, _ := call(t, p, "/timer", "after", "2s", "url", srv.URL+"/"); body != "timer true" {
 		t.Error(body)
 	}
 	eventually(t, "the upstream sees the cancellation", func() bool { return g.gone.Load() == 1 })

@@ -44,7 +44,7 @@ func TestPoolFollowsDemand(t *testing.T) {
 	p := load(t, newRuntime(t, fetch.Config{}), guestDir, "name: guest")
 	var wg sync.WaitGroup
 	for range 4 {
-		wg.Go(func() { call(t, p, "/sleep", "for", "300ms") })
+		wg.Go(func() { call(t, p, "/sleep", "for", "1s") })
 	}
 	wg.Wait()
 	most := p.Idle()

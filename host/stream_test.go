@@ -51,7 +51,7 @@ func (c *client) Write(p []byte) (int, error) {
 func (c *client) read(t *testing.T, want string) {
 	t.Helper()
 	got := ""
-	for timeout := time.After(20 * time.Second); got != want; {
+	for timeout := time.After(time.Minute); got != want; {
 		select {
 		case p := <-c.pieces:
 			if got += p; !strings.HasPrefix(want, got) {
@@ -291,13 +291,18 @@ func TestStreamBreaksOff(t *testing.T) {
 
 func TestStreamedFailures(t *testing.T) {
 	t.Parallel()
-	p := streams(t, "limits: {output: 100KiB, stream: 500ms, wall: 10s}\n")
+	patient := streams(t, "limits: {output: 100KiB, stream: 1m, wall: 30s}\n")
+	brief := streams(t, "limits: {output: 100KiB, stream: 500ms, wall: 30s}\n")
 	for path, want := range map[string]string{
 		"/fail": "plugin_error: the response's body: no more", "/panic": "plugin_error: the response's body: panic: at the disco", "/panic-elsewhere": "plugin_error: the plugin gave up: panic: in a goroutine",
 		"/too-long": "limit_output: ", "/ticks": "limit_wall: the response took longer than limits.stream (500ms)",
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
+			p := patient
+			if path == "/ticks" {
+				p = brief
+			}
 			c := newClient()
 			done := c.begin(t.Context(), p, path, "", nil)
 			<-c.head
@@ -321,11 +326,16 @@ func TestStreamedFailures(t *testing.T) {
 // wall counts to the head, and stream from there on.
 func TestStreamOutlivesWall(t *testing.T) {
 	t.Parallel()
-	p, c := streams(t, "limits: {wall: 700ms, stream: 1m}\n"), newClient()
+	p, c := streams(t, "limits: {wall: 3s, stream: 1m}\n"), newClient()
 	ctx, cancel := context.WithCancel(t.Context())
+	began := time.Now()
 	done := c.begin(ctx, p, "/ticks", "", nil)
-	<-c.head
-	for i, began := 0, time.Now(); time.Since(began) < time.Second; i++ {
+	select {
+	case <-c.head:
+	case o := <-done:
+		t.Fatal(o.err)
+	}
+	for i := 0; time.Since(began) < 3300*time.Millisecond; i++ {
 		c.read(t, fmt.Sprintf("data: %d\n\n", i))
 	}
 	cancel()

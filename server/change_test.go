@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sortie-run/sortie/host"
@@ -196,41 +197,37 @@ func TestSmokeCounts(t *testing.T) {
 // TestTooManyChanges bounds those of a deployer's token, and of no admin's.
 func TestTooManyChanges(t *testing.T) {
 	t.Parallel()
-	s := start(t, says("hello"), options{token: "geheim"})
-	s.deployed("a", "", "one", "")
-	deployer, _ := s.newToken(`{"role":"deploy"}`)
-	refused := 0
-	for n := range changeBurst + 20 {
-		if a := s.send("POST", "/v1/plugins/nobody/rollback", nil); a.StatusCode != 404 {
-			t.Fatalf("the admin's change %d: %d %s", n, a.StatusCode, a.body)
-		}
-	}
-	s.token = deployer
-	for range changeBurst + 20 {
-		if a := s.send("POST", "/v1/plugins/nobody/rollback", nil); a.StatusCode == 429 {
-			refused++
-			wantProblem(t, a, 429, "rate_limited")
-		}
-	}
-	if refused == 0 || refused > 20 {
-		t.Errorf("%d of %d changes refused", refused, changeBurst+20)
-	}
-	if a := s.get("/p/a"); a.StatusCode != 200 {
-		t.Errorf("invocations aren't changes: %d", a.StatusCode)
-	}
-	doc, mine := readDocument(t), []string{"Authorization", "Bearer " + deployer}
-	for _, c := range []call{
-		{"PUT", "/v1/plugins/a", "/v1/plugins/{name}", mine, "one", "application/wasm", 429},
-		{"DELETE", "/v1/plugins/a", "/v1/plugins/{name}", mine, "", "", 429},
-		{"PUT", "/v1/plugins/a/traffic", "/v1/plugins/{name}/traffic", mine, "[]", "", 429},
-		{"POST", "/v1/plugins/a/rollback", "/v1/plugins/{name}/rollback", mine, "", "", 429},
-	} {
-		for try := 0; ; try++ { // a place may have come free, and is taken by asking for nothing
-			a := s.send("POST", "/v1/plugins/nobody/rollback", nil)
-			if a.StatusCode == 429 || try > 2*changeBurst {
-				break
+	synctest.Test(t, func(t *testing.T) { // where time stands still, so that no place comes free
+		s := start(t, says("hello"), options{token: "geheim", listener: newPipes()})
+		s.deployed("a", "", "one", "")
+		deployer, _ := s.newToken(`{"role":"deploy"}`)
+		refused := 0
+		for n := range changeBurst + 20 {
+			if a := s.send("POST", "/v1/plugins/nobody/rollback", nil); a.StatusCode != 404 {
+				t.Fatalf("the admin's change %d: %d %s", n, a.StatusCode, a.body)
 			}
 		}
-		conform(t, s, doc, c)
-	}
+		s.token = deployer
+		for range changeBurst + 20 {
+			if a := s.send("POST", "/v1/plugins/nobody/rollback", nil); a.StatusCode == 429 {
+				refused++
+				wantProblem(t, a, 429, "rate_limited")
+			}
+		}
+		if refused != 20 {
+			t.Errorf("%d of %d changes refused", refused, changeBurst+20)
+		}
+		if a := s.get("/p/a"); a.StatusCode != 200 {
+			t.Errorf("invocations aren't changes: %d", a.StatusCode)
+		}
+		doc, mine := readDocument(t), []string{"Authorization", "Bearer " + deployer}
+		for _, c := range []call{
+			{"PUT", "/v1/plugins/a", "/v1/plugins/{name}", mine, "one", "application/wasm", 429},
+			{"DELETE", "/v1/plugins/a", "/v1/plugins/{name}", mine, "", "", 429},
+			{"PUT", "/v1/plugins/a/traffic", "/v1/plugins/{name}/traffic", mine, "[]", "", 429},
+			{"POST", "/v1/plugins/a/rollback", "/v1/plugins/{name}/rollback", mine, "", "", 429},
+		} {
+			conform(t, s, doc, c)
+		}
+	})
 }

@@ -201,10 +201,12 @@ func TestOIDCKeys(t *testing.T) {
 	}
 	asked := i.asked.Load()
 	stranger := newIssuer(t)
+	begun := time.Now()
 	for range 30 {
 		status(stranger.token(map[string]any{"iss": i.URL, "groups": "platform"}))
 	}
-	if more := i.asked.Load() - asked; more > issuerBurst+5 {
+	most := issuerBurst + 1 + issuerRate*time.Since(begun).Seconds() // on a slow machine they take a while
+	if more := i.asked.Load() - asked; float64(more) > most {
 		t.Errorf("a stranger had the issuer asked %d times", more)
 	}
 }

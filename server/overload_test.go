@@ -68,15 +68,16 @@ func TestRealOverload(t *testing.T) {
 	s.deployed("tea", "", string(responding(418, nil, "short and stout")), "")
 	s.deployed("loops", "limits: {wall: 2s, cpu: 10s}", string(loops), "")
 	looping := make(chan string, 1)
+	var told atomic.Bool // that the other was refused
 	go func() {
-		for { // the other may have the only place when it comes
+		for { // the other may have the only place when it comes, and on a slow machine not come in time
 			response, err := s.client().RoundTrip(mustRequest(t, s.url+"/p/loops"))
 			if err != nil {
 				looping <- err.Error()
 				return
 			}
 			_ = response.Body.Close()
-			if response.StatusCode != 503 {
+			if response.StatusCode != 503 && (response.StatusCode != 504 || told.Load()) {
 				looping <- fmt.Sprint(response.StatusCode)
 				return
 			}
@@ -84,6 +85,7 @@ func TestRealOverload(t *testing.T) {
 	}()
 	var refused answer
 	eventually(t, "refused", func() bool { refused = s.get("/p/tea"); return refused.StatusCode != 418 })
+	told.Store(true)
 	wantOverloaded(t, refused)
 	if !strings.Contains(refused.problem().Detail, "process.queue") {
 		t.Errorf("detail = %q", refused.problem().Detail)
@@ -105,11 +107,16 @@ func TestBodiesAndGuestsShareMemory(t *testing.T) {
 	if a := s.send("POST", "/p/echo", strings.NewReader("hello")); a.body != "hello" {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}
-	guests := s.memory.Limit() - s.memory.Used()
-	if !s.memory.Take(guests) {
-		t.Fatal("there is room")
-	}
-	wantOverloaded(t, s.send("POST", "/p/echo", strings.NewReader("hello")))
+	var guests int64
+	var refused answer
+	eventually(t, "no room", func() bool { // what the answer before held comes back soon after it
+		if rest := s.memory.Limit() - s.memory.Used(); s.memory.Take(rest) {
+			guests += rest
+		}
+		refused = s.send("POST", "/p/echo", strings.NewReader("hello"))
+		return refused.StatusCode != 200
+	})
+	wantOverloaded(t, refused)
 	s.memory.Release(guests)
 	if a := s.send("POST", "/p/echo", strings.NewReader("hello")); a.body != "hello" {
 		t.Errorf("%d %s", a.StatusCode, a.body)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,6 +261,12 @@ func TestFewPinnedVersionsStayLoaded(t *testing.T) {
 		if a := s.get("/p/a", "Sortie-Version", fmt.Sprint(n+1)); a.StatusCode != 200 {
 			t.Errorf("version %d: %d %s", n+1, a.StatusCode, a.body)
 		}
+		v := s.plugins.find("a").versions[n+1]
+		eventually(t, "it counts as pinned", func() bool { // soon after it's loaded; the order matters
+			s.plugins.pins.Lock()
+			defer s.plugins.pins.Unlock()
+			return slices.Contains(s.plugins.pinned, v)
+		})
 	}
 	eventually(t, "the last pinned ones and the newest are loaded", func() bool {
 		got := open()

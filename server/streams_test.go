@@ -47,12 +47,12 @@ func newSlowly(t *testing.T) *slowly {
 // target is the address of a plugin that is to fetch from the upstream.
 func (u *slowly) target(path string) string { return path + "?url=" + url.QueryEscape(u.URL) }
 
-// within10s waits for what a test can't go on without.
-func within10s(t *testing.T, what string, c <-chan struct{}) {
+// comes waits for what a test can't go on without.
+func comes(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute): // on a slow machine that is busy
 		t.Fatalf("never: %s", what)
 	}
 }
@@ -68,7 +68,7 @@ func TestRealStreams(t *testing.T) {
 	wasm := string(hosttest.Build(t, "../host/testdata/streams"))
 	const allow = "fetch: {allow: [{url: 'http://127.0.0.1:*', private: true}]}\n"
 	one.deployed("a", allow+"limits: {input: 2MB, wall: 20s, stream: 1m}", wasm, "")
-	one.deployed("brief", "limits: {wall: 1500ms, stream: 1m}", wasm, "")
+	one.deployed("brief", "limits: {wall: 3s, stream: 1m}", wasm, "")
 	one.deployed("briefer", "limits: {wall: 20s, stream: 500ms}", wasm, "")
 	two := *one
 	two.http2 = true
@@ -119,7 +119,7 @@ func realPastWall(t *testing.T, s *testServer) {
 	if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", response.StatusCode, response.Header)
 	}
-	for i := 0; time.Since(begun) < 2*time.Second; i++ {
+	for i := 0; time.Since(begun) < 3500*time.Millisecond; i++ {
 		reads(t, response.Body, fmt.Sprintf("data: %d\n\n", i))
 	}
 	leave()
@@ -168,7 +168,7 @@ func realGoingAway(t *testing.T, s *testServer) {
 	u.pieces <- "some"
 	reads(t, response.Body, "some")
 	leave()
-	within10s(t, "the fetch of a streamed answer cancelled", u.gone)
+	comes(t, "the fetch of a streamed answer cancelled", u.gone)
 	if report := s.reported(response); report.Code != "cancelled" || report.Status != 499 {
 		t.Errorf("report: %s %s", report.Code, report.Detail)
 	}
@@ -180,9 +180,9 @@ func realGoingAway(t *testing.T, s *testServer) {
 	}
 	done := make(chan error, 1)
 	go func() { _, err := s.client().RoundTrip(r); done <- err }()
-	within10s(t, "a fetch while the body is unread", u.arrived)
+	comes(t, "a fetch while the body is unread", u.arrived)
 	leave()
-	within10s(t, "the fetch cancelled, whose caller has sent 1 MB", u.gone)
+	comes(t, "the fetch cancelled, whose caller has sent 1 MB", u.gone)
 	if err := <-done; err == nil {
 		t.Error("whoever has gone was answered")
 	}

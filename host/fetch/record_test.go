@@ -25,7 +25,7 @@ func TestExchangesOfAFetch(t *testing.T) {
 		case n == 2:
 			w.WriteHeader(503)
 		default:
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 			fmt.Fprint(w, "arrived")
 		}
 	})
@@ -62,8 +62,8 @@ func TestExchangesOfAFetch(t *testing.T) {
 			t.Errorf("exchange %d: phases %+v are %s, not %s", i, p, sum, got.Elapsed)
 		}
 	}
-	if x[2].Phases.Wait < 15*time.Millisecond {
-		t.Errorf("the upstream thought for 20 ms, not %s", x[2].Phases.Wait)
+	if x[2].Phases.Wait < 150*time.Millisecond { // on a busy machine it's seen late that all was sent
+		t.Errorf("the upstream thought for 300 ms, not %s", x[2].Phases.Wait)
 	}
 	if x[2].Received != 7 || x[2].Decoded != 7 {
 		t.Errorf("received %d, decoded %d", x[2].Received, x[2].Decoded)
@@ -87,7 +87,7 @@ func TestExchangeOnTheWire(t *testing.T) {
 // TestExchangesThatFail: what was never sent is on the record too, with why.
 func TestExchangesThatFail(t *testing.T) {
 	t.Parallel()
-	b := open(t, fetch.Config{Resolver: resolver{}}, withLimits(func(l *manifest.FetchLimits) { l.ReadTimeout = manifest.Duration(30 * time.Millisecond) }))
+	b := open(t, fetch.Config{Resolver: resolver{}}, withLimits(func(l *manifest.FetchLimits) { l.ReadTimeout = short }))
 	stalled := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	for _, c := range []struct {
 		url    string

@@ -135,12 +135,12 @@ func TestStreamHoldsTheUpstreamBack(t *testing.T) {
 // TestSlowReaderIsNotASlowUpstream: read_timeout counts only while something is read.
 func TestSlowReaderIsNotASlowUpstream(t *testing.T) {
 	t.Parallel()
-	p := withLimits(func(l *manifest.FetchLimits) { l.ReadTimeout = manifest.Duration(300 * time.Millisecond) })
+	p := withLimits(func(l *manifest.FetchLimits) { l.ReadTimeout = long / 2 })
 	bothProtocols(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, 300<<10))
 	}, p, func(t *testing.T, b *bench, url string) {
 		resp := wantOK(t, b.do(&fetch.Request{URL: url, Stream: true}))
-		time.Sleep(time.Second) // three times the limit, without a byte
+		time.Sleep(time.Duration(long)) // twice the limit, without a byte
 		if n, err := io.Copy(io.Discard, resp.BodyReader); n != 300<<10 || err != nil {
 			t.Errorf("read %d, %v", n, err)
 		}
@@ -160,9 +160,9 @@ func TestStreamFailures(t *testing.T) {
 		request fetch.Request
 		handler http.HandlerFunc
 	}{
-		{"a body that stalls", failure.ReadTimeout, func(l *manifest.FetchLimits) { l.ReadTimeout = manifest.Duration(50 * time.Millisecond) }, fetch.Request{}, stall},
-		{"the whole time", failure.Timeout, nil, fetch.Request{Timeout: 300 * time.Millisecond}, stall},
-		{"the attempt's time", failure.Timeout, nil, fetch.Request{AttemptTimeout: 300 * time.Millisecond}, stall},
+		{"a body that stalls", failure.ReadTimeout, func(l *manifest.FetchLimits) { l.ReadTimeout = long }, fetch.Request{}, stall}, // long enough for the head
+		{"the whole time", failure.Timeout, nil, fetch.Request{Timeout: time.Duration(long)}, stall},
+		{"the attempt's time", failure.Timeout, nil, fetch.Request{AttemptTimeout: time.Duration(long)}, stall},
 		{"a body that is cut", failure.ReadError, nil, fetch.Request{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Write([]byte("some"))
 			w.(http.Flusher).Flush()
@@ -329,10 +329,11 @@ func newPieces() *pieces { return &pieces{make(chan string), make(chan struct{})
 // TestUploadFromAReader: pieces go out as they come, and a reader that is slow isn't the upstream's fault.
 func TestUploadFromAReader(t *testing.T) {
 	t.Parallel()
-	got := make(chan string, 16)
-	p := withLimits(func(l *manifest.FetchLimits) { l.WriteTimeout = manifest.Duration(200 * time.Millisecond) })
+	p := withLimits(func(l *manifest.FetchLimits) { l.WriteTimeout = long / 2 })
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan string, 16)
 			handler := func(w http.ResponseWriter, r *http.Request) {
 				buf := make([]byte, 64)
 				for {
@@ -362,7 +363,7 @@ func TestUploadFromAReader(t *testing.T) {
 				if s := within(t, "the piece", got); s != piece {
 					t.Errorf("the upstream got %q", s)
 				}
-				time.Sleep(500 * time.Millisecond) // more than twice the limit
+				time.Sleep(time.Duration(long)) // twice the limit
 			}
 			close(body.next)
 			if resp := wantOK(t, within(t, "the answer", done)); string(resp.Body) != "-1" {

@@ -45,7 +45,7 @@ func TestBreaker(t *testing.T) {
 		}
 	})
 	b := open(t, fetch.Config{Upstreams: []fetch.Upstream{{Match: matching(t, up.URL), Settings: upstream.Settings{
-		Breaker: &upstream.Breaker{Failures: 0.5, Requests: 4, Window: time.Minute, Pause: 50 * time.Millisecond},
+		Breaker: &upstream.Breaker{Failures: 0.5, Requests: 4, Window: time.Minute, Pause: 2 * time.Second},
 	}}}}, loopback())
 	for range 4 {
 		wantOK(t, b.do(&fetch.Request{URL: up.URL}))

@@ -86,7 +86,7 @@ func TestHostile(t *testing.T) {
 	for name, in := range hostile() {
 		start := time.Now()
 		_, err := Parse([]byte(in))
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > time.Minute { // on a machine that is busy; unbounded they take longer
 			t.Errorf("%s: took %s", name, took)
 		}
 		if err == nil {
@@ -120,7 +120,7 @@ func TestHostileUpstreams(t *testing.T) {
 	for name, in := range hostileUpstreams() {
 		start := time.Now()
 		_, err := ParseOperator([]byte(in))
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > time.Minute { // on a machine that is busy; unbounded they take longer
 			t.Errorf("%s: took %s", name, took)
 		}
 		if err == nil {

@@ -15,9 +15,9 @@ import (
 // invocation runs an example as the host would, with canned answers.
 func invocation(f func(ctx context.Context)) {
 	h := sortietest.New(&testing.T{})
-	h.Reply("https://a.example/", sortietest.Reply{Body: "from a", Delay: 20 * time.Millisecond})
+	h.Reply("https://a.example/", sortietest.Reply{Body: "from a", Delay: 300 * time.Millisecond}) // long enough for a machine that is busy
 	h.Reply("https://b.example/", sortietest.Reply{Body: "from b"})
-	h.Reply("https://slow.example/", sortietest.Reply{Chunks: []string{"from ", "slow"}, ChunkDelay: 5 * time.Millisecond})
+	h.Reply("https://slow.example/", sortietest.Reply{Chunks: []string{"from ", "slow"}, ChunkDelay: 300 * time.Millisecond})
 	h.Reply("https://down.example/", sortietest.Reply{Code: "connect_error"})
 	h.Do(f)
 }
@@ -112,7 +112,7 @@ func ExampleRequest_With() {
 	invocation(func(ctx context.Context) {
 		a := (&sortie.Request{URL: "https://a.example/"}).With(sortie.WithTimeout(time.Second))
 		b := &sortie.Request{URL: "https://b.example/"}
-		for _, r := range sortie.AllSettled(ctx, []*sortie.Request{a, b}, sortie.WithTimeout(5*time.Millisecond)) {
+		for _, r := range sortie.AllSettled(ctx, []*sortie.Request{a, b}, sortie.WithTimeout(200*time.Millisecond)) {
 			fmt.Println(r.State)
 		}
 	})

@@ -18,7 +18,7 @@ func get(t *testing.T, client *http.Client, url string, fails bool) (int, http.H
 	t.Helper()
 	patience := 20 * time.Second
 	if fails {
-		patience = 500 * time.Millisecond
+		patience = 2 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -302,7 +302,7 @@ func TestAttackRequestWithoutHandle(t *testing.T) {
 	c.Request.Source, c.Request.Length = from, -1
 	_, err := c.ReadRequest(make([]byte, 10))
 	t.Logf("read_request: %v", err)
-	if !within(t, 2*time.Second, "Handles.Close with a request's stream that has no handle", c.Handles.Close) {
+	if !within(t, 10*time.Second, "Handles.Close with a request's stream that has no handle", c.Handles.Close) {
 		_ = to.Close() // lets the goroutines go
 	}
 }
@@ -318,7 +318,7 @@ func TestAttackNothingForEver(t *testing.T) {
 	var reads atomic.Int64
 	h.pump(q, readFunc(func([]byte) (int, error) { reads.Add(1); return 0, nil }))
 	time.Sleep(50 * time.Millisecond)
-	if !within(t, 5*time.Second, "Close", h.Close) {
+	if !within(t, 10*time.Second, "Close", h.Close) {
 		return
 	}
 	if n := reads.Load(); n > 1000 {
@@ -358,7 +358,7 @@ func TestAttackRingBehindAnHTTP2Write(t *testing.T) {
 			failed <- err
 		}()
 		piece := bytes.Repeat([]byte{1}, StreamSize)
-		for until := time.Now().Add(10 * time.Second); time.Now().Before(until); runtime.Gosched() {
+		for until := time.Now().Add(20 * time.Second); time.Now().Before(until); runtime.Gosched() {
 			if _, _, err := q.put(piece); err == ErrClosed {
 				break
 			}
@@ -391,7 +391,7 @@ func TestAttackRingBehindAnHTTP2Write(t *testing.T) {
 			if err == nil {
 				t.Error("the answer ended well")
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Error("the reset isn't noticed")
 		}
 		_ = conn.Close()

@@ -177,17 +177,17 @@ func (m *machine) subscribe(at int, userdata uint64, kind byte, a, b uint64) {
 func TestPoll(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, context.Background())
-	m.subscribe(0, 7, eventClock, 1, uint64(20*time.Millisecond))
+	m.subscribe(0, 7, eventClock, 1, uint64(300*time.Millisecond))
 	m.subscribe(48, 8, eventClock, 0, uint64(time.Hour))
 	start := time.Now()
 	if m.do("poll_oneoff", 0, 1000, 2, 2000) != success {
 		t.Fatal("errno")
 	}
-	if time.Since(start) < 20*time.Millisecond || m.u32(2000) != 1 || m.mem[1000] != 7 || m.mem[1010] != eventClock {
+	if time.Since(start) < 300*time.Millisecond || m.u32(2000) != 1 || m.mem[1000] != 7 || m.mem[1010] != eventClock {
 		t.Errorf("%d events after %s: %x", m.u32(2000), time.Since(start), m.mem[1000:1032])
 	}
-	if m.call.Waited() < 20*time.Millisecond {
-		t.Error("waiting isn't counted")
+	if waited := m.call.Waited(); waited < 100*time.Millisecond { // on a busy machine it begins late
+		t.Errorf("waiting isn't counted, but for %s", waited)
 	}
 	m.subscribe(0, 1, eventWrite, 1, 0)
 	m.subscribe(48, 2, eventRead, 77, 0)

@@ -200,8 +200,8 @@ func TestFollowSilence(t *testing.T) {
 		fmt.Fprint(w, "event: end\ndata: {\"reason\":\"removed\"}\n\n")
 	})
 	var notes bytes.Buffer
-	f := &following{app: &app{stderr: &notes}, server: server, name: "prices", silence: 300 * time.Millisecond, pause: time.Millisecond}
-	if err := f.run(t.Context()); err != nil || !strings.Contains(notes.String(), "has said nothing for 300ms; trying again in 1ms\n") {
+	f := &following{app: &app{stderr: &notes}, server: server, name: "prices", silence: 2 * time.Second, pause: time.Millisecond}
+	if err := f.run(t.Context()); err != nil || !strings.Contains(notes.String(), "has said nothing for 2s; trying again in 1ms\n") {
 		t.Errorf("%v, said %q", err, &notes)
 	}
 }

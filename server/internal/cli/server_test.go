@@ -133,8 +133,7 @@ func listening(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || s.server != nil {
 		ts.Fatalf("%s can't be negated, and only one server runs at a time", args[0])
 	}
-	p := background(ts, args)
-	s.server = p
+	var p *process
 	ts.Defer(func() {
 		if s.server == p {
 			_ = p.cmd.Process.Kill()
@@ -142,15 +141,17 @@ func listening(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Logf("[%s]\n%s%s", args[0], p.stdout.text(), p.stderr.text())
 		}
 	})
-	base := ""
-	err := p.stderr.until(func(lines []string) bool {
-		for _, line := range lines {
-			if rest, ok := strings.CutPrefix(line, "listening on "); ok {
-				base = rest
-			}
+	var base string
+	var err error
+	// The port of a server that has ended may be some connection's for a moment.
+	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		p = background(ts, args)
+		s.server = p
+		if base, err = p.listens(); err == nil || !strings.Contains(p.stderr.text(), " is taken: ") || time.Since(begin) > patience {
+			break
 		}
-		return base != ""
-	})
+		_ = p.wait()
+	}
 	if err != nil {
 		ts.Fatalf("sortie %s: %v\n%s", args[0], err, p.stderr.text())
 	}
@@ -160,6 +161,19 @@ func listening(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("SORTIE_SERVER", base)
 	ts.Setenv("ADDRESS", address)
 	ts.Setenv("SERVER_PORT", port)
+}
+
+// listens waits until the server listens, and returns its address.
+func (p *process) listens() (base string, err error) {
+	err = p.stderr.until(func(lines []string) bool {
+		for _, line := range lines {
+			if rest, ok := strings.CutPrefix(line, "listening on "); ok {
+				base = rest
+			}
+		}
+		return base != ""
+	})
+	return base, err
 }
 
 // await is `await N FILE`: it waits until the server has printed N lines to stdout, and writes them to FILE.
