@@ -102,10 +102,25 @@ func handle(ctx context.Context, req *sortie.Request) (*sortie.Response, error) 
 	case "/bytes":
 		n, _ := strconv.Atoi(q.Get("n"))
 		return &sortie.Response{Body: make([]byte, n)}, nil
+	case "/records": // what Go's runtime keeps of finalizers: in no heap
+		n, _ := strconv.Atoi(q.Get("n"))
+		for range n {
+			runtime.SetFinalizer(new([16]byte), func(*[16]byte) {})
+		}
+		return sortie.Text("made"), nil
+	case "/spans": // objects of many sizes, of which the runtime keeps lists: in no heap either
+		for size := 16; size <= 1024; size += 16 {
+			for range 3 * 8192 / size {
+				object = make([]byte, size)
+			}
+		}
+		return sortie.Text("made"), nil
 	default:
 		return hostile(req.Path)
 	}
 }
+
+var object []byte
 
 // fetch answers what became of one fetch, by its error's code.
 func fetch(ctx context.Context, q url.Values) (*sortie.Response, error) {
