@@ -72,7 +72,7 @@ func (x *exchange) source(resp *http.Response) (*source, *failure.Error) {
 	if err != nil {
 		return nil, failure.New(failure.DecodeError, "%s", err)
 	}
-	if resp.Request.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
+	if x.hop.method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
 		return nil, nil // what is described isn't here
 	}
 	s := &x.content

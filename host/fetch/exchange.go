@@ -81,8 +81,10 @@ type exchange struct {
 	reused   atomic.Bool // the connection has served another request before
 	answered atomic.Bool // a byte of the response has come
 
-	base    [2]int64 // bytes the connection had sent and received before
-	content source   // the response's body, once there is one
+	base     [2]int64        // bytes the connection had sent and received before
+	released atomic.Bool     // the connection is no longer its
+	moved    [2]atomic.Int64 // with released: what it sent and received
+	content  source          // the response's body, once there is one
 }
 
 // scope is an exchange's context, in which a dial finds the exchange that wants it. net/http keeps a request's values for the dial but
@@ -189,7 +191,7 @@ func (f *flight) send(ctx context.Context, h *hop, trace *trace) (r *reply, fail
 	case neverProcessed(fail.Err):
 		return nil, fail, maxUnprocessed
 	case x.stale(fail) || x.overfull(fail):
-		t.http.CloseIdleConnections() // those of its age are likely to be gone too, and the next must not meet one of them
+		t.closeIdle() // those of its age are likely to be gone too, and the next must not meet one of them
 		return nil, fail, maxStale
 	}
 	return nil, fail, 0
@@ -216,8 +218,10 @@ func (x *exchange) end(fail *failure.Error, decoded int64) {
 		sent = x.hop.upload.sent.Load()
 	}
 	if c := x.conn.Load(); c != nil {
-		c.watch.CompareAndSwap(&x.watch, nil)
-		sent, received = c.written.Load()-x.base[0], c.read.Load()-x.base[1]
+		if !x.released.Load() {
+			x.part(c)
+		}
+		sent, received = x.moved[0].Load(), x.moved[1].Load()
 	}
 	code := Code("")
 	if fail != nil {
@@ -227,8 +231,15 @@ func (x *exchange) end(fail *failure.Error, decoded int64) {
 	x.cancel(nil)
 }
 
+// part is the end of what the exchange and its connection have to do with each other.
+func (x *exchange) part(c *conn) {
+	c.watch.CompareAndSwap(&x.watch, nil)
+	x.moved[0].Store(c.written.Load() - x.base[0])
+	x.moved[1].Store(c.read.Load() - x.base[1])
+}
+
 func (x *exchange) run(t *transport) (r *reply, fail *failure.Error) {
-	resp, err := t.http.RoundTrip(x.request())
+	resp, err := x.roundTrip(t)
 	if err != nil {
 		return nil, x.failed(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sortie-run/sortie/host/fetch/dial"
 	"github.com/sortie-run/sortie/host/fetch/failure"
+	"github.com/sortie-run/sortie/host/fetch/http1"
 	"github.com/sortie-run/sortie/host/fetch/policy"
 )
 
@@ -26,6 +27,7 @@ type transport struct {
 	client   *Client
 	decision policy.Decision
 	http     *http.Transport
+	lines    *http1.Pool // see exchange.direct
 
 	mu     sync.Mutex
 	tls    map[*care]*tls.Config
@@ -50,6 +52,7 @@ func newTransport(c *Client, d policy.Decision) *transport {
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHead,
 	}
+	t.lines = http1.NewPool(http1.Config{Idle: idle, IdleTimeout: idleTimeout, Head: maxResponseHead})
 	return t
 }
 
@@ -162,9 +165,16 @@ func (t *transport) adopt(raw net.Conn, x *exchange) (net.Conn, error) {
 	return c, nil
 }
 
+// closeIdle closes the connections that nobody uses.
+func (t *transport) closeIdle() {
+	t.http.CloseIdleConnections()
+	t.lines.CloseIdle()
+}
+
 // close closes all connections, idle or not. net/http alone would leave those it is just done with for later.
 func (t *transport) close() {
 	t.http.CloseIdleConnections()
+	t.lines.Close()
 	t.mu.Lock()
 	t.closed = true
 	conns := t.conns
