@@ -60,6 +60,9 @@ const (
 	// The largest allocation on the word of a Content-Length. Longer bodies grow as they arrive.
 	maxTrustedLength = 1 << 20
 
+	// What a fetch needs of its goroutine's stack, nearly always.
+	fetchStack = 6 << 10
+
 	// Scratch for bodies of unknown length; most end within it and are then copied once.
 	scratchSize = 32 << 10
 
