@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/sortie-run/sortie/host/fetch/failure"
+	"github.com/sortie-run/sortie/host/fetch/http1"
 )
 
 // failed says what an error of net/http means. Its types tell little: the context's cause comes first, then what our own dialling
@@ -28,6 +29,8 @@ func (x *exchange) failed(err error) *failure.Error {
 	}
 	phase := x.phase.Load()
 	switch {
+	case err == http1.ErrInvalid:
+		return failure.Wrap(failure.InvalidRequest, err, "the request can't be sent: %s", err)
 	case phase == connecting:
 		return failure.Wrap(failure.ConnectError, err, "no connection: %s", x.detail(err))
 	case !broken(err):

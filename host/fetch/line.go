@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -10,21 +11,26 @@ import (
 
 // roundTrip sends the request, and returns the response's head and the body on its way.
 func (x *exchange) roundTrip(t *transport) (*http.Response, error) {
-	if x.direct() {
-		return x.overLine(t)
+	u := x.hop.url
+	r := http1.Request{Method: x.hop.method, Target: u.Target(), Host: u.Authority(), Header: x.hop.header, Body: x.hop.body}
+	if x.direct() && r.Fits() {
+		return x.overLine(t, &r)
 	}
 	return t.http.RoundTrip(x.request())
 }
 
-// direct tells whether a connection of package http1 is right for the request, and not net/http's transport. That has HTTP/2, which only TLS leads
-// to, proxies' tunnels, and bodies which a server may want to answer before it has read them.
+// direct tells whether a connection of package http1 is right for the request if it's short enough, and not net/http's transport. That has HTTP/2, which
+// only TLS leads to, proxies' tunnels, and bodies which a server may want to answer before it has read them.
 func (x *exchange) direct() bool {
 	h := x.hop
-	return http1.Able && h.url.Scheme() == "http" && h.upload == nil && len(h.body) <= http1.MaxBody && x.client.engine.upstreams.of(h.url).proxy == nil
+	return http1.Able && h.url.Scheme() == "http" && h.upload == nil && x.client.engine.upstreams.of(h.url).proxy == nil
 }
 
 // overLine sends the request over an idle connection to its origin, or a new one.
-func (x *exchange) overLine(t *transport) (*http.Response, error) {
+func (x *exchange) overLine(t *transport, r *http1.Request) (*http.Response, error) {
+	if x.ctx.Err() != nil {
+		return nil, context.Cause(x.ctx) // else it would be sent, and its connection closed
+	}
 	u := x.hop.url
 	c := t.lines.Take(u.Origin())
 	if c == nil {
@@ -35,8 +41,7 @@ func (x *exchange) overLine(t *transport) (*http.Response, error) {
 		c = t.lines.Add(u.Origin(), nc, nc.(*conn).Conn)
 	}
 	x.gotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: c.Reused()})
-	req := http1.Request{Method: x.hop.method, Target: u.Target(), Host: u.Authority(), Header: x.hop.header, Body: x.hop.body}
-	return c.RoundTrip(x.ctx, &req, observer{x})
+	return c.RoundTrip(x.ctx, r, observer{x})
 }
 
 // observer hears of an exchange over a connection of package http1.

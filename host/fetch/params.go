@@ -36,7 +36,8 @@ const (
 	maxResponseFields = 512
 	maxResponseHead   = 128 << 10
 
-	// Idle connections are closed before servers do so: common ones wait 5 s and up. The fewer requests meet a dying connection.
+	// Idle connections are closed before servers do so: common ones wait 5 s and up. The fewer requests meet a dying connection. There may be so many
+	// of package http1's, and as many of net/http's.
 	idleTimeout      = 4 * time.Second
 	maxIdlePerClient = 256
 

@@ -204,3 +204,20 @@ func TestClientCloseClosesConnections(t *testing.T) {
 		wantCode(t, b.do(&fetch.Request{URL: s.URL}), failure.Cancelled)
 	}
 }
+
+// TestEarlyAnswerToAShortBody: an answer counts though the server never read what was sent.
+func TestEarlyAnswerToAShortBody(t *testing.T) {
+	t.Parallel()
+	up := serveRaw(t, func(_ int, c net.Conn) {
+		io.ReadFull(c, make([]byte, 16))
+		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+		c.Close()
+	})
+	b := open(t, fetch.Config{}, withLimits(func(l *manifest.FetchLimits) { l.Requests = 1000 }))
+	for i := range 100 {
+		resp := b.do(&fetch.Request{Method: "POST", URL: up, Body: make([]byte, 100*i)})
+		if resp.Err != nil || resp.Response.Status != 413 {
+			t.Fatalf("%d bytes: %+v", 100*i, resp)
+		}
+	}
+}

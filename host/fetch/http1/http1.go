@@ -11,11 +11,12 @@
 //
 // What reads the responses is net/http's, and requests come out as it would write them. In place of its transport's two goroutines for each connection, and of the channels between them and the
 // caller, everything happens on the caller's goroutine. That asks for requests which are short enough to be written before anybody reads: see
-// [MaxBody]. RATIONALE.md has the reasons.
+// [MaxRequest]. RATIONALE.md has the reasons.
 package http1
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,16 +67,17 @@ func (e errLongHead) Error() string {
 // Informational responses are left out but for 101, which no caller can go on from. The response's Request tells its method only, and that only if
 // it's HEAD.
 //
-// The error is what reading or writing gave, io.EOF if the connection was closed before an answer, or says what is wrong with the response.
+// The error is what reading or writing gave, io.EOF if the connection was closed before an answer, or says what is wrong with the response. A server
+// that answers before it has read the request, and closes the connection, is understood nevertheless.
 func (c *Conn) RoundTrip(ctx context.Context, request *Request, observer Observer) (*http.Response, error) {
 	stop := context.AfterFunc(ctx, c.cut)
-	response, err := c.exchange(request, observer)
+	response, sent, err := c.exchange(request, observer)
 	if err != nil {
 		stop()
 		c.Close()
 		return nil, err
 	}
-	b := &body{ReadCloser: response.Body, conn: c, stop: stop, observer: observer, keep: !response.Close && response.StatusCode > 199}
+	b := &body{ReadCloser: response.Body, conn: c, stop: stop, observer: observer, keep: sent && !response.Close && response.StatusCode > 199}
 	if response.Body == http.NoBody {
 		b.release(true)
 	} else {
@@ -90,14 +92,18 @@ var (
 	headRequest = &http.Request{Method: http.MethodHead}
 )
 
-func (c *Conn) exchange(request *Request, observer Observer) (*http.Response, error) {
-	if err := request.write(c.Conn); err != nil {
-		return nil, err
+// exchange sends a request and reads the head of the response. sent says that all of the request is out.
+func (c *Conn) exchange(request *Request, observer Observer) (response *http.Response, sent bool, err error) {
+	broken := c.send(request)
+	switch broken {
+	case nil:
+		observer.Wrote()
+	case ErrInvalid:
+		return nil, false, broken
 	}
-	observer.Wrote()
 	c.head = c.pool.cfg.Head
 	if _, err := c.reader.Peek(1); err != nil {
-		return nil, err
+		return nil, false, cmp.Or(broken, err)
 	}
 	observer.Answered()
 	asked := someRequest
@@ -108,15 +114,27 @@ func (c *Conn) exchange(request *Request, observer Observer) (*http.Response, er
 		response, err := http.ReadResponse(c.reader, asked)
 		switch {
 		case err != nil && c.head <= 0:
-			return nil, errLongHead(c.pool.cfg.Head)
+			return nil, false, errLongHead(c.pool.cfg.Head)
 		case err != nil:
-			return nil, err
+			return nil, false, err
 		case informational(response.StatusCode):
 			continue
 		}
 		c.head = unlimited
-		return response, nil
+		return response, broken == nil, nil
 	}
+}
+
+// send writes the request, all at once.
+func (c *Conn) send(request *Request) error {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	b, err := request.append((*buffer)[:0])
+	*buffer = b
+	if err == nil {
+		_, err = c.Write(b)
+	}
+	return err
 }
 
 // informational tells of a response that is followed by another. After a 101 comes something else.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -31,7 +32,7 @@ func NewPool(cfg Config) *Pool { return &Pool{cfg: cfg} }
 // Add makes nc, a new connection to that origin, one of the pool's, and the caller's. Its file descriptor is that of raw, which is nc or what
 // it wraps; one that has none can't be kept.
 func (p *Pool) Add(origin string, nc, raw net.Conn) *Conn {
-	c := &Conn{Conn: nc, pool: p, origin: origin, cut: func() { nc.Close() }}
+	c := &Conn{Conn: nc, pool: p, origin: strings.Clone(origin), cut: func() { nc.Close() }}
 	c.reader = bufio.NewReader(reading{c})
 	c.peek.of(raw)
 	return c
@@ -108,23 +109,22 @@ func (p *Pool) expire() {
 }
 
 // CloseIdle closes the connections that nobody uses.
-func (p *Pool) CloseIdle() {
+func (p *Pool) CloseIdle() { p.drop(false) }
+
+// Close closes the connections that nobody uses, and lets none come back.
+func (p *Pool) Close() { p.drop(true) }
+
+func (p *Pool) drop(closing bool) {
 	p.mu.Lock()
+	p.closed = p.closed || closing
 	idle := p.idle
 	p.idle = nil
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.Close()
 	}
-}
-
-// Close closes the connections that nobody uses, and lets none come back.
-func (p *Pool) Close() {
-	p.mu.Lock()
-	p.closed = true
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	p.mu.Unlock()
-	p.CloseIdle()
 }

@@ -1,9 +1,7 @@
 package http1
 
 import (
-	"bufio"
 	"errors"
-	"io"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -14,9 +12,9 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// MaxBody is how many bytes the body of a request may have. A server may answer before it has read a request, and wait for its answer to be read; what
-// fits the buffers of any two sockets is written all the same.
-const MaxBody = 16 << 10
+// MaxRequest is how many bytes a request may have, head and body. A server may answer before it has read a request, and wait for its answer to be
+// read; what fits the buffers of any two sockets is written all the same.
+const MaxRequest = 16 << 10
 
 // Request is what is sent. It comes out as net/http would write it: Host and User-Agent, then the length if there is a body or the method is one that
 // wants it, then the other fields, sorted.
@@ -28,46 +26,40 @@ type Request struct {
 	Body   []byte
 }
 
-// errInvalid is a request that would be read as something else.
-var errInvalid = errors.New("http1: the request can't be written: it has a byte that ends a line or a field")
+// ErrInvalid tells of a request that would be read as something else, or is too long. Nothing of it was sent.
+var ErrInvalid = errors.New("http1: the request can't be written: it's too long, or has a byte that ends a line or a field")
 
-// writers are lent for the time of a write.
-var writers = sync.Pool{New: func() any { return bufio.NewWriter(nil) }}
-
-func (r *Request) write(to io.Writer) error {
-	if len(r.Body) > MaxBody {
-		return errors.New("http1: the body is too long")
+// Fits tells whether the request is short enough.
+func (r *Request) Fits() bool {
+	n := len(r.Method) + len(r.Target) + len(r.Host) + len(r.Body) + 64 // what stands between, the length included
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(value) + len(": \r\n")
+		}
 	}
-	w := writers.Get().(*bufio.Writer)
-	w.Reset(to)
-	err := r.head(w)
-	if err == nil {
-		_, _ = w.Write(r.Body)
-		err = w.Flush() // which has what went wrong before
-	}
-	w.Reset(nil)
-	writers.Put(w)
-	return err
+	return n <= MaxRequest
 }
 
-// head writes all but the body. Whoever made the request has checked what is in it; this makes sure that it is one request. Nothing has reached the
-// connection if it isn't, unless the head is longer than the buffer: then it has no end.
-func (r *Request) head(w *bufio.Writer) error {
-	if !plain(r.Method) || !plain(r.Target) || !plain(r.Host) || !strings.HasPrefix(r.Target, "/") {
-		return errInvalid
+// buffers are lent for the time of a write.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
+
+// append appends the whole request. Whoever made it has checked what is in it; this makes sure that it is one request.
+func (r *Request) append(b []byte) ([]byte, error) {
+	if !r.Fits() || !plain(r.Method) || !plain(r.Target) || !plain(r.Host) || !strings.HasPrefix(r.Target, "/") {
+		return b, ErrInvalid
 	}
 	for _, s := range [...]string{r.Method, " ", r.Target, " HTTP/1.1\r\nHost: ", r.Host, "\r\n"} {
-		_, _ = w.WriteString(s)
+		b = append(b, s...)
 	}
+	var err error
 	if agent := r.Header["User-Agent"]; len(agent) > 0 && agent[0] != "" {
-		if err := field(w, "User-Agent", agent[0]); err != nil {
-			return err
+		if b, err = appendField(b, "User-Agent", agent[0]); err != nil {
+			return b, err
 		}
 	}
 	if len(r.Body) > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
-		_, _ = w.WriteString("Content-Length: ")
-		_, _ = w.Write(strconv.AppendInt(w.AvailableBuffer(), int64(len(r.Body)), 10))
-		_, _ = w.WriteString("\r\n")
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, int64(len(r.Body)), 10), "\r\n"...)
 	}
 	var room [16]string
 	names := room[:0]
@@ -79,24 +71,20 @@ func (r *Request) head(w *bufio.Writer) error {
 	slices.Sort(names)
 	for _, name := range names {
 		for _, value := range r.Header[name] {
-			if err := field(w, name, value); err != nil {
-				return err
+			if b, err = appendField(b, name, value); err != nil {
+				return b, err
 			}
 		}
 	}
-	_, err := w.WriteString("\r\n")
-	return err
+	return append(append(b, "\r\n"...), r.Body...), nil
 }
 
-func field(w *bufio.Writer, name, value string) error {
+func appendField(b []byte, name, value string) ([]byte, error) {
 	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-		return errInvalid
+		return b, ErrInvalid
 	}
-	_, _ = w.WriteString(name)
-	_, _ = w.WriteString(": ")
-	_, _ = w.WriteString(textproto.TrimString(value))
-	_, err := w.WriteString("\r\n")
-	return err
+	b = append(append(b, name...), ": "...)
+	return append(append(b, textproto.TrimString(value)...), "\r\n"...), nil
 }
 
 // plain tells that a part of the first two lines has neither a blank nor a control character.
