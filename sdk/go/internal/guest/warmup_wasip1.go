@@ -21,7 +21,7 @@ func Warm(room int32) int32 {
 	Warmups = nil
 	runtime.KeepAlive(make([]byte, room))
 	if room > atFirst {
-		shift()
+		furnish()
 	}
 	startPump()
 	// What is garbage now would be in every invocation's way, and have each of them collect it.
@@ -32,10 +32,17 @@ func Warm(room int32) int32 {
 // atFirst is how much room the host asks for at first. It asks for more when invocations have grown the memory nevertheless.
 const atFirst = 1 << 20
 
-// shift uses up some of what Go's runtime takes for itself, in blocks of 256 KiB apart from the heap. What an invocation needs of that is little; but if
-// the block that the host saves is just as good as full, each invocation begins another one, whatever room there is on the heap. This ends such
-// a block: it makes the runtime's records of finalizers, of which it keeps the memory for others.
-func shift() {
+// furnish has Go's runtime take what it keeps apart from the heap, in blocks of 256 KiB: invocations need little of that, but if the block that the host
+// saves is just as good as full, each of them begins another one, whatever room there is on the heap. It's the lists of full spans, of which a
+// collection swaps the two that each size has; and the records of finalizers, whose memory is kept for others, and which end such a block where it
+// was those others that grew it.
+func furnish() {
+	for range 2 {
+		runtime.GC()
+		for size := 8; size <= 1024; size += max(8, size/16) {
+			fill(size)
+		}
+	}
 	const bytes, record = 96 << 10, 56
 	objects := make([]*[16]byte, bytes/record)
 	for i := range objects {
@@ -44,6 +51,15 @@ func shift() {
 	}
 	for _, o := range objects {
 		runtime.SetFinalizer(o, nil)
+	}
+}
+
+// fill fills spans of objects of a size, with pointers and without.
+func fill(size int) {
+	const spans = 24 << 10
+	for range spans / size {
+		kept = unsafe.Pointer(unsafe.SliceData(make([]byte, size)))
+		kept = unsafe.Pointer(unsafe.SliceData(make([]*byte, size/8)))
 	}
 }
 
