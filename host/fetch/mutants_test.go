@@ -57,7 +57,7 @@ func TestMutants(t *testing.T) {
 		{"the breaker is asked", "upstream/upstream.go", "if !o.breaker.TryAcquirePermit() {", "if false {", matrix},
 		{"caches are private to credentials", "cache/key.go", `appendField(b, r.Header, "Authorization")`, "b", matrix},
 		{"stored bytes are charged", "cached.go", "fail := f.session.budget.takeBytes(n); fail != nil", "fail := f.session.budget.takeBytes(0); fail != nil", matrix},
-		{"secrets stay where they belong", "client.go", "s.allow.Match(u) {", "true {", matrix},
+		{"secrets stay where they belong", "vault.go", "case s.bound != nil && !s.bound.Match(u):", "case false:", matrix},
 		{"records hide credentials", "trace.go", "if hidden {", "if hidden && false {", "Records"},
 		{"records hide userinfo", "trace.go", "url = withoutUserinfo(url)", "", "Records"},
 		{"public suffixes have no cookies", "cookies.go", "{PublicSuffixList: publicsuffix.List})", "{})\n\t\t_ = publicsuffix.List", "Cookies"},
