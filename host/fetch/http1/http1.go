@@ -18,13 +18,11 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -198,14 +196,4 @@ func (b *body) release(whole bool) {
 	if !whole || !uncut || !b.keep || c.reader.Buffered() > 0 || !c.pool.put(c) {
 		c.Close()
 	}
-}
-
-// errNoDescriptor tells of a connection that isn't the system's.
-var errNoDescriptor = errors.New("http1: the connection has no file descriptor")
-
-func descriptor(nc net.Conn) (syscall.RawConn, error) {
-	if s, ok := nc.(syscall.Conn); ok {
-		return s.SyscallConn()
-	}
-	return nil, errNoDescriptor
 }

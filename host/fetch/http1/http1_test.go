@@ -299,6 +299,31 @@ func TestEarlyAnswers(t *testing.T) {
 	}
 }
 
+// deaf is a connection that has an answer, and on which nothing can be written.
+type deaf struct{ *script }
+
+var errDeaf = errors.New("nobody reads")
+
+func (d deaf) Write([]byte) (int, error) {
+	d.send()
+	return 0, errDeaf
+}
+
+// TestFailedWrite: the answer counts, not the write that failed, unless there is none; the connection is done with.
+func TestFailedWrite(t *testing.T) {
+	p := newPool(t, http1.Config{})
+	nc := deaf{newScript([]byte(hello))}
+	var s stages
+	r, err := p.Add(origin, nc, nc).RoundTrip(t.Context(), request("POST"), &s)
+	if got := whole(t, r, err); got != "hello" || s.String() != "answered released" {
+		t.Errorf("%q, %s", got, &s)
+	}
+	nc = deaf{newScript(nil)}
+	if _, err := p.Add(origin, nc, nc).RoundTrip(t.Context(), request("POST"), new(stages)); err != errDeaf {
+		t.Error(err)
+	}
+}
+
 // TestTooLong: nothing is sent of what is refused.
 func TestTooLong(t *testing.T) {
 	up := newUpstream(t, "wait")

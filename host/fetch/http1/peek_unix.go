@@ -18,7 +18,11 @@ type peeker struct {
 }
 
 func (p *peeker) of(nc net.Conn) {
-	raw, err := descriptor(nc)
+	s, ok := nc.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := s.SyscallConn()
 	if err != nil {
 		return
 	}

@@ -29,7 +29,7 @@ type Request struct {
 // ErrInvalid tells of a request that would be read as something else, or is too long. Nothing of it was sent.
 var ErrInvalid = errors.New("http1: the request can't be written: it's too long, or has a byte that ends a line or a field")
 
-// Fits tells whether the request is short enough.
+// Fits tells whether the request is surely short enough.
 func (r *Request) Fits() bool {
 	n := len(r.Method) + len(r.Target) + len(r.Host) + len(r.Body) + 64 // what stands between, the length included
 	for name, values := range r.Header {
@@ -45,7 +45,7 @@ var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
 
 // append appends the whole request. Whoever made it has checked what is in it; this makes sure that it is one request.
 func (r *Request) append(b []byte) ([]byte, error) {
-	if !r.Fits() || !plain(r.Method) || !plain(r.Target) || !plain(r.Host) || !strings.HasPrefix(r.Target, "/") {
+	if !plain(r.Method) || !plain(r.Target) || !plain(r.Host) || !strings.HasPrefix(r.Target, "/") {
 		return b, ErrInvalid
 	}
 	for _, s := range [...]string{r.Method, " ", r.Target, " HTTP/1.1\r\nHost: ", r.Host, "\r\n"} {
@@ -76,7 +76,11 @@ func (r *Request) append(b []byte) ([]byte, error) {
 			}
 		}
 	}
-	return append(append(b, "\r\n"...), r.Body...), nil
+	b = append(append(b, "\r\n"...), r.Body...)
+	if len(b) > MaxRequest {
+		return b, ErrInvalid
+	}
+	return b, nil
 }
 
 func appendField(b []byte, name, value string) ([]byte, error) {
